@@ -1,0 +1,35 @@
+//! Nouns and contracts. No I/O, no gRPC, no SQL, no HTTP.
+//!
+//! In reading order:
+//!
+//! - [`backend`]: what was asked: [`Backend`], its name and its limits
+//! - [`config`]: [`RuntimeConfig`], a type name and that type's settings
+//! - [`reference`](mod@reference): `${NAME}`, resolved only on the node that builds the runtime
+//! - [`runtime`]: [`Runtime`] and [`BackendConnection`], how a node reaches a backend
+//! - [`runtime_type`]: [`RuntimeType`], a kind of runtime, and its erased form
+//! - [`registry`]: [`RuntimeRegistry`], the types one node offers
+//! - [`message`]: [`McpMessage`], one JSON-RPC message as bytes
+//! - [`revision`]: [`Revision`], [`Epoch`], [`Digest`], [`Snapshot`]
+//! - [`mod@plan`]: the difference between what runs and what is wanted
+//! - [`error`]: [`GatewayError`]: what failed, whose fault, may one retry
+
+pub mod backend;
+pub mod config;
+pub mod error;
+pub mod message;
+pub mod plan;
+pub mod reference;
+pub mod registry;
+pub mod revision;
+pub mod runtime;
+pub mod runtime_type;
+
+pub use backend::{Backend, BackendName, EraPin, InvalidBackend};
+pub use config::RuntimeConfig;
+pub use error::{ErrorKind, Fault, GatewayError};
+pub use message::McpMessage;
+pub use plan::{Change, plan};
+pub use registry::RuntimeRegistry;
+pub use revision::{Digest, Epoch, Revision, Snapshot};
+pub use runtime::{BackendConnection, HttpUpstream, Runtime, RuntimeContext, StderrSink};
+pub use runtime_type::{DynRuntimeType, RuntimeType};

@@ -1,0 +1,66 @@
+//! [`RuntimeRegistry`]: the runtime types one node offers, by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::RuntimeConfig;
+use crate::error::{ErrorKind, GatewayError};
+use crate::reference::{self, Resolve};
+use crate::runtime::{Runtime, RuntimeContext};
+use crate::runtime_type::DynRuntimeType;
+
+/// One visible list of runtime types. Built-ins and strangers enter by the same door.
+#[derive(Clone, Default)]
+pub struct RuntimeRegistry {
+    types: BTreeMap<String, Arc<dyn DynRuntimeType>>,
+}
+
+impl RuntimeRegistry {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a type.
+    ///
+    /// # Errors
+    /// The name is taken: two meanings of one word in YAML would be a trap.
+    pub fn with(mut self, kind: impl DynRuntimeType) -> Result<Self, GatewayError> {
+        let name = kind.name().to_owned();
+        if self.types.insert(name.clone(), Arc::new(kind)).is_some() {
+            let context = format!("runtime type {name} is registered twice");
+            return Err(GatewayError::new(ErrorKind::Internal, context));
+        }
+        Ok(self)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn DynRuntimeType>> {
+        self.types.get(name)
+    }
+
+    /// All types, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn DynRuntimeType>> {
+        self.types.values()
+    }
+
+    /// Resolves the references of `config` and builds its runtime. No I/O.
+    ///
+    /// # Errors
+    /// `UnknownRuntime` naming the types offered here, `MissingReference` naming the reference,
+    /// `InvalidSettings` naming the field. Never a resolved value.
+    pub fn create_runtime(
+        &self,
+        config: &RuntimeConfig,
+        resolve: &dyn Resolve,
+        context: RuntimeContext,
+    ) -> Result<Box<dyn Runtime>, GatewayError> {
+        let kind = self.get(config.type_name()).ok_or_else(|| self.unknown(config.type_name()))?;
+        let settings = reference::resolve_json(config.settings(), resolve)?;
+        kind.create(&settings, context)
+    }
+
+    fn unknown(&self, name: &str) -> GatewayError {
+        let known = self.types.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let context = format!("runtime type {name:?} is not offered by this node; it offers {known}");
+        GatewayError::new(ErrorKind::UnknownRuntime, context)
+    }
+}

@@ -1,0 +1,21 @@
+//! The gRPC API.
+//!
+//! - [`v1`]: types, clients and servers generated from `omcp/v1/*.proto`
+//! - [`convert`]: the one place where wire words become core nouns
+
+pub mod convert;
+
+/// Generated from `omcp/v1/*.proto`.
+pub mod v1 {
+    #![expect(clippy::large_enum_variant, reason = "generated")]
+    tonic::include_proto!("omcp.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the package, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// Version of the sync protocol that this build speaks.
+pub const SYNC_PROTOCOL: u32 = 1;
+
+/// Largest gRPC message either side accepts, bytes: an export of 10,000 backends of 1 KiB, with room.
+pub const MESSAGE_LEN_MAX: usize = 64 * 1024 * 1024;
