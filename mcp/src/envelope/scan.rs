@@ -1,0 +1,447 @@
+//! The pass that finds an [`Envelope`].
+
+use std::borrow::Cow;
+
+use super::keys::Keys;
+use super::{
+    Envelope, ID_LEN_MAX, Kind, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,
+    META_PROTOCOL_VERSION, META_SUBSCRIPTION_ID, Parts, ScanError, ScanErrorKind, ScanLimits,
+};
+use crate::json::{self, Fault, Flaw, Reader, Span, Text};
+use crate::methods;
+
+pub(super) fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<Envelope, ScanError> {
+    if bytes.len() > u32::MAX as usize {
+        return Err(error(
+            ScanErrorKind::TooMany,
+            u32::MAX as usize,
+            "more than 4 GiB",
+        ));
+    }
+    if let Err(invalid) = std::str::from_utf8(bytes) {
+        return Err(error(ScanErrorKind::NotUtf8, invalid.valid_up_to(), ""));
+    }
+    Scan::new(bytes, limits).run()
+}
+
+fn error(kind: ScanErrorKind, offset: usize, detail: &'static str) -> ScanError {
+    ScanError {
+        kind,
+        offset,
+        id: None,
+        detail,
+    }
+}
+
+/// A flaw in the meaning. The walk goes on behind it: broken JSON outranks it, and the id may follow.
+type Complaint = (ScanErrorKind, usize, &'static str);
+
+struct Scan<'a> {
+    json: Reader<'a>,
+    parts: Parts,
+    version: Span,
+    method_escaped: bool,
+    /// Members that only some messages give a meaning, known once the walk is over.
+    by_method: ByMethod,
+    id_unusable: bool,
+    id_null: bool,
+    error_code: Option<i64>,
+    complaint: Option<Complaint>,
+}
+
+#[derive(Default)]
+struct ByMethod {
+    name: Span,
+    uri: Span,
+    task_id: Span,
+    progress_token: Span,
+    /// `result._meta`'s, which counts in responses only.
+    subscription_id: Span,
+}
+
+type Visit<'a> = fn(&mut Scan<'a>, &[u8]) -> Result<(), Fault>;
+
+impl<'a> Scan<'a> {
+    fn new(bytes: &'a [u8], limits: &ScanLimits) -> Self {
+        Self {
+            json: Reader::new(bytes, limits.max_depth, limits.max_members),
+            parts: Parts::default(),
+            version: Span::default(),
+            method_escaped: false,
+            by_method: ByMethod::default(),
+            id_unusable: false,
+            id_null: false,
+            error_code: None,
+            complaint: None,
+        }
+    }
+
+    fn run(mut self) -> Result<Envelope, ScanError> {
+        let walked = self.walk_text();
+        if let Err(fault) = walked {
+            return Err(self.broken(fault));
+        }
+        let kind = self.judge();
+        match (self.complaint, kind) {
+            (None, Some(kind)) => Ok(self.finish(kind)),
+            (complaint, _) => Err(self.complain(complaint)),
+        }
+    }
+
+    /// The whole text: one object, and nothing but whitespace around it.
+    fn walk_text(&mut self) -> Result<(), Fault> {
+        match self.json.peek() {
+            Some(b'{') => self.walk(Self::message_member, true)?,
+            Some(b'[') => {
+                self.note(ScanErrorKind::BatchArray, "");
+                self.json.value()?;
+            }
+            Some(_) => {
+                self.note(ScanErrorKind::NotJsonRpc, "it is not an object");
+                self.json.value()?;
+            }
+            None => self.note(ScanErrorKind::Empty, ""),
+        }
+        match self.json.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.json.fault(Flaw::Syntax)),
+        }
+    }
+
+    /// One object, member by member.
+    fn walk(&mut self, visit: Visit<'a>, unique: bool) -> Result<(), Fault> {
+        self.json.enter()?;
+        if self.json.peek() == Some(b'}') {
+            self.json.leave();
+            return Ok(());
+        }
+        let mut keys = Keys::new();
+        let mut count = 0;
+        loop {
+            let key = self.json.key()?;
+            let name = name(self.json.src(), key);
+            if unique && !keys.insert(&name) {
+                self.repeated(&name, key.inner.start());
+            }
+            visit(self, &name)?;
+            count += 1;
+            if !self.json.more(b'}', count)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An object walked by `visit`, or any other value; its place.
+    fn walk_if_object(&mut self, visit: Visit<'a>, unique: bool) -> Result<Span, Fault> {
+        if self.json.peek() != Some(b'{') {
+            return self.json.value();
+        }
+        let start = self.json.pos();
+        self.walk(visit, unique)?;
+        Ok(Span::new(start, self.json.pos()))
+    }
+
+    fn message_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+        match name {
+            b"jsonrpc" => self.version = self.json.value()?,
+            b"id" => self.id()?,
+            b"method" => self.method()?,
+            b"params" => self.params()?,
+            b"result" => {
+                self.json.payload = true;
+                self.parts.result = self.walk_if_object(Self::result_member, false)?;
+                self.json.payload = false;
+            }
+            b"error" => {
+                self.json.payload = true;
+                self.parts.error = self.walk_if_object(Self::error_member, false)?;
+                self.json.payload = false;
+            }
+            _ => drop(self.json.value()?),
+        }
+        Ok(())
+    }
+
+    fn id(&mut self) -> Result<(), Fault> {
+        let id = self.json.value()?;
+        let raw = id.of(self.json.src()).unwrap_or_default();
+        self.id_null = raw == b"null";
+        if is_id(raw) && raw.len() <= ID_LEN_MAX {
+            self.parts.id = id;
+        } else if !self.id_null {
+            self.id_unusable = true;
+            self.note_at(
+                ScanErrorKind::NotJsonRpc,
+                id.start(),
+                "`id` must be a string or an integer",
+            );
+        }
+        Ok(())
+    }
+
+    fn method(&mut self) -> Result<(), Fault> {
+        if self.json.peek() != Some(b'"') {
+            self.note(ScanErrorKind::NotJsonRpc, "`method` must be a string");
+        }
+        self.parts.method = self.json.value()?;
+        let raw = self.parts.method.of(self.json.src()).unwrap_or_default();
+        self.method_escaped = memchr::memchr(b'\\', raw).is_some();
+        Ok(())
+    }
+
+    fn params(&mut self) -> Result<(), Fault> {
+        match self.json.peek() {
+            Some(b'{') => self.parts.params = self.walk_if_object(Self::params_member, true)?,
+            // Some clients write `null` for "no parameters"; nothing can hide in it.
+            Some(b'n') => drop(self.json.value()?),
+            _ => {
+                self.note(ScanErrorKind::NotJsonRpc, "`params` must be an object");
+                self.json.value()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn params_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+        match name {
+            b"_meta" => {
+                let object = self.json.peek() == Some(b'{');
+                let meta = self.walk_if_object(Self::meta_member, true)?;
+                self.parts.meta = if object { meta } else { Span::default() };
+            }
+            b"name" => self.by_method.name = self.string()?,
+            b"uri" => self.by_method.uri = self.string()?,
+            b"taskId" => self.by_method.task_id = self.string()?,
+            b"progressToken" => self.by_method.progress_token = self.token()?,
+            b"requestId" => self.parts.request_id = self.token()?,
+            b"arguments" => self.parts.arguments = self.object()?,
+            _ => drop(self.json.value()?),
+        }
+        Ok(())
+    }
+
+    fn meta_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+        if name == b"progressToken" {
+            self.parts.progress_token = self.token()?;
+            return Ok(());
+        }
+        let value = self.json.value()?;
+        if name == META_PROTOCOL_VERSION.as_bytes() {
+            self.parts.protocol_version = value;
+        } else if name == META_CLIENT_CAPABILITIES.as_bytes() {
+            self.parts.client_capabilities = value;
+        } else if name == META_CLIENT_INFO.as_bytes() {
+            self.parts.client_info = value;
+        } else if name == META_LOG_LEVEL.as_bytes() {
+            self.parts.log_level = value;
+        } else if name == META_SUBSCRIPTION_ID.as_bytes() {
+            self.parts.subscription_id = value;
+        }
+        Ok(())
+    }
+
+    fn result_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+        match name {
+            b"_meta" => {
+                let object = self.json.peek() == Some(b'{');
+                self.by_method.subscription_id = Span::default();
+                let meta = self.walk_if_object(Self::result_meta_member, false)?;
+                self.parts.result_meta = if object { meta } else { Span::default() };
+            }
+            b"resultType" => self.parts.result_type = self.string()?,
+            _ => drop(self.json.value()?),
+        }
+        Ok(())
+    }
+
+    fn result_meta_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+        let value = self.json.value()?;
+        if name == META_SUBSCRIPTION_ID.as_bytes() {
+            self.by_method.subscription_id = value;
+        }
+        Ok(())
+    }
+
+    fn error_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+        let value = self.json.value()?;
+        if name == b"code" {
+            self.error_code = value.of(self.json.src()).and_then(integer);
+        }
+        Ok(())
+    }
+
+    /// Any value; its place if it is a string.
+    fn string(&mut self) -> Result<Span, Fault> {
+        self.only(|first| first == b'"')
+    }
+
+    /// Any value; its place if it is a string or a number.
+    fn token(&mut self) -> Result<Span, Fault> {
+        self.only(|first| matches!(first, b'"' | b'-' | b'0'..=b'9'))
+    }
+
+    /// Any value; its place if it is an object.
+    fn object(&mut self) -> Result<Span, Fault> {
+        self.only(|first| first == b'{')
+    }
+
+    fn only(&mut self, wanted: impl Fn(u8) -> bool) -> Result<Span, Fault> {
+        let wanted = self.json.peek().is_some_and(wanted);
+        let value = self.json.value()?;
+        Ok(if wanted { value } else { Span::default() })
+    }
+
+    fn note(&mut self, kind: ScanErrorKind, detail: &'static str) {
+        self.note_at(kind, self.json.pos(), detail);
+    }
+
+    fn note_at(&mut self, kind: ScanErrorKind, offset: usize, detail: &'static str) {
+        self.complaint.get_or_insert((kind, offset, detail));
+    }
+
+    fn repeated(&mut self, name: &[u8], offset: usize) {
+        self.id_unusable |= name == b"id";
+        self.note_at(ScanErrorKind::DuplicateKey, offset, "");
+    }
+
+    /// What kind of message the members make. Otherwise a complaint is noted.
+    fn judge(&mut self) -> Option<Kind> {
+        let verdict = self.kind();
+        if let Err(detail) = verdict {
+            self.note_at(ScanErrorKind::NotJsonRpc, 0, detail);
+        }
+        verdict.ok()
+    }
+
+    fn kind(&self) -> Result<Kind, &'static str> {
+        let parts = &self.parts;
+        let src = self.json.src();
+        if self.version.of(src).and_then(json::text).as_deref() != Some("2.0") {
+            return Err("`jsonrpc` must be \"2.0\"");
+        }
+        let has = (
+            !parts.method.is_absent(),
+            !parts.result.is_absent(),
+            !parts.error.is_absent(),
+        );
+        match has {
+            (true, false, false) if self.id_null => Err("`id` must be a string or an integer"),
+            (true, false, false) if parts.id.is_absent() => Ok(Kind::Notification),
+            (true, false, false) => Ok(Kind::Request),
+            (false, true, false) if parts.id.is_absent() => Err("a response needs an `id`"),
+            (false, true, false) => Ok(Kind::Response),
+            (false, false, true) if parts.error.first(src) != Some(b'{') => Err("`error` must be an object"),
+            (false, false, true) => Ok(Kind::Error),
+            (false, true, true) => Err("`result` and `error` exclude each other"),
+            (false, false, false) => Err("it has no `method`, `result` or `error`"),
+            (true, ..) => Err("`method` excludes `result` and `error`"),
+        }
+    }
+
+    fn finish(mut self, kind: Kind) -> Envelope {
+        let src = self.json.src();
+        let raw = self.parts.method.of(src).unwrap_or_default();
+        let decoded_method: Option<Box<str>> = if self.method_escaped {
+            json::text(raw).map(|text| text.into_owned().into())
+        } else {
+            None
+        };
+        let method = match &decoded_method {
+            Some(method) => method.as_bytes(),
+            None => raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default(),
+        };
+        self.by_method.resolve(method, &mut self.parts);
+        if kind == Kind::Response {
+            self.parts.subscription_id = self.by_method.subscription_id;
+        }
+        let raw_newline = self.json.raw_newline;
+        Envelope {
+            kind,
+            raw_newline,
+            parts: self.parts,
+            decoded_method,
+            error_code: self.error_code,
+        }
+    }
+
+    fn usable_id(&self) -> Option<std::ops::Range<usize>> {
+        if self.id_unusable {
+            None
+        } else {
+            self.parts.id.range()
+        }
+    }
+
+    fn broken(&self, fault: Fault) -> ScanError {
+        let (kind, id) = match fault.flaw {
+            Flaw::Syntax => (ScanErrorKind::NotJson, None),
+            Flaw::TooDeep => (ScanErrorKind::TooDeep, self.usable_id()),
+            Flaw::TooMany => (ScanErrorKind::TooMany, self.usable_id()),
+        };
+        ScanError {
+            kind,
+            offset: fault.offset,
+            id,
+            detail: "",
+        }
+    }
+
+    fn complain(&self, complaint: Option<Complaint>) -> ScanError {
+        let (kind, offset, detail) = complaint.unwrap_or((ScanErrorKind::NotJsonRpc, 0, ""));
+        ScanError {
+            kind,
+            offset,
+            id: self.usable_id(),
+            detail,
+        }
+    }
+}
+
+impl ByMethod {
+    fn resolve(&self, method: &[u8], parts: &mut Parts) {
+        let method = std::str::from_utf8(method).unwrap_or_default();
+        parts.target = match methods::target_member(method) {
+            Some("name") => self.name,
+            Some("uri") => self.uri,
+            Some("taskId") => self.task_id,
+            _ => Span::default(),
+        };
+        if method == methods::PROGRESS {
+            parts.progress_token = self.progress_token;
+        }
+    }
+}
+
+/// A member's name with its escapes decoded.
+#[inline]
+fn name(src: &[u8], key: Text) -> Cow<'_, [u8]> {
+    let inner = key.inner.of(src).unwrap_or_default();
+    if !key.escaped {
+        return Cow::Borrowed(inner);
+    }
+    let raw = &src[key.inner.start() - 1..key.inner.start() + inner.len() + 1];
+    match json::text(raw) {
+        Some(text) => Cow::Owned(text.into_owned().into_bytes()),
+        // Half a surrogate pair, which only an answer may hold: no name that matters here has one.
+        None => Cow::Borrowed(inner),
+    }
+}
+
+/// A string, or digits with an optional fraction of zeros: `1.0` is the integer 1.
+fn is_id(raw: &[u8]) -> bool {
+    raw.first() == Some(&b'"') || integer_digits(raw).is_some()
+}
+
+/// The sign and digits of a JSON number without exponent whose fraction, if any, is zero.
+fn integer_digits(raw: &[u8]) -> Option<&[u8]> {
+    let point = raw.iter().position(|byte| *byte == b'.').unwrap_or(raw.len());
+    let (digits, fraction) = raw.split_at(point);
+    let digit = |byte: &u8| byte.is_ascii_digit();
+    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
+    let whole = !unsigned.is_empty() && unsigned.iter().all(digit);
+    (whole && fraction.iter().skip(1).all(|byte| *byte == b'0')).then_some(digits)
+}
+
+fn integer(raw: &[u8]) -> Option<i64> {
+    std::str::from_utf8(integer_digits(raw)?).ok()?.parse().ok()
+}

@@ -1,0 +1,413 @@
+//! A checked walk over JSON text. It proves the text well-formed and builds nothing.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memchr2;
+
+/// Deepest nesting a [`Reader`] follows, whatever it is told: it calls itself once per level.
+pub const DEPTH_CEILING: usize = 512;
+/// Bytes of a string looked at word by word before the search for its end turns to wide registers.
+const SHORT_STRING_LEN: usize = 64;
+
+/// A byte range inside the text that was read; `0..0` stands for "absent".
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    /// The caller keeps texts under 4 GiB.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: end as u32,
+        }
+    }
+
+    pub(crate) fn is_absent(self) -> bool {
+        self.end == 0
+    }
+
+    pub(crate) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(crate) fn range(self) -> Option<Range<usize>> {
+        (!self.is_absent()).then_some(self.start as usize..self.end as usize)
+    }
+
+    pub(crate) fn of(self, src: &[u8]) -> Option<&[u8]> {
+        src.get(self.range()?)
+    }
+
+    pub(crate) fn first(self, src: &[u8]) -> Option<u8> {
+        if self.is_absent() {
+            None
+        } else {
+            src.get(self.start as usize).copied()
+        }
+    }
+}
+
+/// Why a walk ended early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flaw {
+    Syntax,
+    TooDeep,
+    TooMany,
+}
+
+/// A flaw and the byte it was met at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fault {
+    pub(crate) flaw: Flaw,
+    pub(crate) offset: usize,
+}
+
+/// A string as it stands in the text.
+#[derive(Clone, Copy)]
+pub(crate) struct Text {
+    /// Without the quotes.
+    pub(crate) inner: Span,
+    pub(crate) escaped: bool,
+}
+
+/// Reads JSON text from the front. The text has to be UTF-8.
+pub(crate) struct Reader<'a> {
+    src: &'a [u8],
+    pos: usize,
+    depth: usize,
+    max_depth: usize,
+    max_members: usize,
+    /// A `\n` or `\r` stood between two tokens.
+    pub(crate) raw_newline: bool,
+    /// Inside what a peer answered: sizes are bounded by the message alone, and half a surrogate pair,
+    /// which JavaScript emits for a cut emoji, is passed on.
+    pub(crate) payload: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(src: &'a [u8], max_depth: usize, max_members: usize) -> Self {
+        let max_depth = max_depth.min(DEPTH_CEILING);
+        Self {
+            src,
+            pos: 0,
+            depth: 0,
+            max_depth,
+            max_members,
+            raw_newline: false,
+            payload: false,
+        }
+    }
+
+    pub(crate) fn src(&self) -> &'a [u8] {
+        self.src
+    }
+
+    pub(crate) fn pos(&self) -> usize {
+        self.pos
+    }
+
+    /// The next byte that is not whitespace.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.src.get(self.pos).copied() {
+                Some(b' ' | b'\t') => {}
+                Some(b'\n' | b'\r') => self.raw_newline = true,
+                other => return other,
+            }
+            self.pos += 1;
+        }
+    }
+
+    /// Takes the byte that [`Reader::peek`] showed.
+    #[inline]
+    pub(crate) fn bump(&mut self) {
+        self.pos += 1;
+    }
+
+    pub(crate) fn fault(&self, flaw: Flaw) -> Fault {
+        Fault {
+            flaw,
+            offset: self.pos.min(self.src.len()),
+        }
+    }
+
+    fn syntax<T>(&self) -> Result<T, Fault> {
+        Err(self.fault(Flaw::Syntax))
+    }
+
+    #[inline]
+    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
+        if self.peek() != Some(byte) {
+            return self.syntax();
+        }
+        self.bump();
+        Ok(())
+    }
+
+    /// Enters a container: takes its opening byte.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Result<(), Fault> {
+        if self.depth == self.max_depth {
+            return Err(self.fault(Flaw::TooDeep));
+        }
+        self.depth += 1;
+        self.bump();
+        Ok(())
+    }
+
+    /// After a member: true if another one follows, false once the container is closed.
+    #[inline]
+    pub(crate) fn more(&mut self, close: u8, count: usize) -> Result<bool, Fault> {
+        match self.peek() {
+            Some(b',') if count >= self.max_members && !self.payload => Err(self.fault(Flaw::TooMany)),
+            Some(b',') => {
+                self.bump();
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.leave();
+                Ok(false)
+            }
+            _ => self.syntax(),
+        }
+    }
+
+    /// Takes the closing byte of the current container.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        self.depth -= 1;
+        self.bump();
+    }
+
+    /// Reads any value and tells where it stands.
+    #[inline]
+    pub(crate) fn value(&mut self) -> Result<Span, Fault> {
+        self.peek();
+        let start = self.pos;
+        self.skip()?;
+        Ok(Span::new(start, self.pos))
+    }
+
+    fn skip(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{') => self.skip_object(),
+            Some(b'[') => self.skip_array(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            _ => self.syntax(),
+        }
+    }
+
+    fn skip_object(&mut self) -> Result<(), Fault> {
+        self.enter()?;
+        if self.peek() == Some(b'}') {
+            self.leave();
+            return Ok(());
+        }
+        let mut count = 0;
+        loop {
+            self.key()?;
+            self.skip()?;
+            count += 1;
+            if !self.more(b'}', count)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip_array(&mut self) -> Result<(), Fault> {
+        self.enter()?;
+        if self.peek() == Some(b']') {
+            self.leave();
+            return Ok(());
+        }
+        let mut count = 0;
+        loop {
+            self.skip()?;
+            count += 1;
+            if !self.more(b']', count)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A member's name and the colon behind it.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<Text, Fault> {
+        if self.peek() != Some(b'"') {
+            return self.syntax();
+        }
+        let text = self.string()?;
+        self.expect(b':')?;
+        Ok(text)
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        if !self.src[self.pos..].starts_with(word) {
+            return self.syntax();
+        }
+        self.pos += word.len();
+        Ok(())
+    }
+
+    /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
+    fn number(&mut self) -> Result<(), Fault> {
+        self.take(|byte| byte == b'-');
+        if !self.take(|byte| byte == b'0') {
+            self.digits()?;
+        }
+        if self.take(|byte| byte == b'.') {
+            self.digits()?;
+        }
+        if self.take(|byte| byte | 0x20 == b'e') {
+            self.take(|byte| matches!(byte, b'+' | b'-'));
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take(&mut self, wanted: impl Fn(u8) -> bool) -> bool {
+        let found = self.src.get(self.pos).is_some_and(|byte| wanted(*byte));
+        self.pos += usize::from(found);
+        found
+    }
+
+    #[inline]
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.pos;
+        while self.src.get(self.pos).is_some_and(u8::is_ascii_digit) {
+            self.pos += 1;
+        }
+        if self.pos == start { self.syntax() } else { Ok(()) }
+    }
+
+    /// A string; the next byte is its opening quote.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<Text, Fault> {
+        self.bump();
+        let start = self.pos;
+        let mut escaped = false;
+        loop {
+            self.pos = plain_end(self.src, self.pos);
+            match self.src.get(self.pos) {
+                Some(b'"') => {
+                    let inner = Span::new(start, self.pos);
+                    self.bump();
+                    return Ok(Text { inner, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                _ => return self.syntax(),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.src.get(self.pos + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.pos += 2;
+                Ok(())
+            }
+            Some(b'u') => self.unicode_escape(),
+            _ => self.syntax(),
+        }
+    }
+
+    fn unicode_escape(&mut self) -> Result<(), Fault> {
+        let unit = self.code_unit()?;
+        if self.payload {
+            return Ok(());
+        }
+        match unit {
+            0xD800..=0xDBFF if matches!(self.code_unit()?, 0xDC00..=0xDFFF) => Ok(()),
+            0xD800..=0xDFFF => self.syntax(),
+            _ => Ok(()),
+        }
+    }
+
+    /// One `\uXXXX`.
+    fn code_unit(&mut self) -> Result<u16, Fault> {
+        let Some([b'\\', b'u', hex @ ..]) = self.src[self.pos..].first_chunk::<6>() else {
+            return self.syntax();
+        };
+        let mut unit = 0;
+        for byte in hex {
+            let Some(digit) = (*byte as char).to_digit(16) else {
+                return self.syntax();
+            };
+            unit = unit << 4 | digit as u16;
+        }
+        self.pos += 6;
+        Ok(unit)
+    }
+}
+
+/// The first byte from `pos` on that ends a run of plain string text: a quote, a backslash or a control.
+#[inline]
+fn plain_end(src: &[u8], mut pos: usize) -> usize {
+    let long = pos + SHORT_STRING_LEN;
+    while let Some(word) = src[pos..].first_chunk::<8>() {
+        let stops = stops(u64::from_le_bytes(*word));
+        if stops != 0 {
+            return pos + stops.trailing_zeros() as usize / 8;
+        }
+        pos += 8;
+        if pos >= long {
+            return long_plain_end(src, pos);
+        }
+    }
+    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
+    src[pos..]
+        .iter()
+        .position(is_stop)
+        .map_or(src.len(), |at| pos + at)
+}
+
+#[inline(never)]
+fn long_plain_end(src: &[u8], pos: usize) -> usize {
+    let rest = &src[pos..];
+    let run = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
+    // A fold over every byte, and no early exit, so that it compiles to wide instructions.
+    let controls = run.iter().fold(false, |found, byte| found | (*byte < 0x20));
+    if controls {
+        pos + run.iter().position(|byte| *byte < 0x20).unwrap_or(run.len())
+    } else {
+        pos + run.len()
+    }
+}
+
+/// Marks the high bit of bytes that are a quote, a backslash or a control. The lowest mark is exact.
+#[inline]
+fn stops(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let quote = word ^ ONES * b'"' as u64;
+    let backslash = word ^ ONES * b'\\' as u64;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash | control) & HIGHS
+}
+
+/// Decodes a string as it stands in JSON text, quotes included. `None` if it is none.
+pub fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr2(b'\\', b'"', inner).is_none() {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_slice::<String>(raw).ok().map(Cow::Owned)
+}
+
+/// Appends `value` to `out` as a JSON string, quotes included.
+pub fn write_text(value: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("a string always serialises into memory");
+}
