@@ -125,7 +125,8 @@ impl Backend {
         for (index, tag) in self.tags.iter().enumerate() {
             let fits = !tag.is_empty() && tag.len() <= TAG_LEN_MAX;
             if !fits || tag.contains([',', ' ', '\n']) {
-                let reason = format!("{tag:?} is not a tag: 1 to {TAG_LEN_MAX} bytes without commas or spaces");
+                let reason =
+                    format!("{tag:?} is not a tag: 1 to {TAG_LEN_MAX} bytes without commas or spaces");
                 found.push(InvalidBackend::new(format!("tags[{index}]"), reason));
             }
         }
@@ -166,7 +167,10 @@ pub struct InvalidBackend {
 
 impl InvalidBackend {
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
+        Self {
+            field: field.into(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -179,7 +183,18 @@ mod tests {
         for good in ["a", "github", "my-server-2", &"a".repeat(32)] {
             assert!(good.parse::<BackendName>().is_ok(), "{good}");
         }
-        for bad in ["", "A", "-a", "a-", "a_b", "1a", "a.b", "a/b", "ä", &"a".repeat(33)] {
+        for bad in [
+            "",
+            "A",
+            "-a",
+            "a-",
+            "a_b",
+            "1a",
+            "a.b",
+            "a/b",
+            "ä",
+            &"a".repeat(33),
+        ] {
             assert!(bad.parse::<BackendName>().is_err(), "{bad}");
         }
     }

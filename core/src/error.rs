@@ -53,7 +53,11 @@ pub struct GatewayError {
 
 impl GatewayError {
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None }
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+        }
     }
 
     #[must_use]
@@ -98,7 +102,11 @@ impl GatewayError {
     pub fn retryable(&self) -> bool {
         matches!(
             self.kind,
-            ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Limit | ErrorKind::Auth
+            ErrorKind::Unreachable
+                | ErrorKind::Timeout
+                | ErrorKind::Closed
+                | ErrorKind::Limit
+                | ErrorKind::Auth
         )
     }
 

@@ -27,7 +27,9 @@ impl<'a> Reference<'a> {
         match kind {
             "env" if valid => Ok(Self::Env(name)),
             "file" if valid => Ok(Self::File(name)),
-            _ => Err(invalid(format!("${{{text}}} is not a reference: use ${{NAME}} or ${{file:NAME}}"))),
+            _ => Err(invalid(format!(
+                "${{{text}}} is not a reference: use ${{NAME}} or ${{file:NAME}}"
+            ))),
         }
     }
 }
@@ -47,9 +49,9 @@ pub fn resolve_text(text: &str, resolve: &dyn Resolve) -> Result<String, Gateway
             rest = after;
             continue;
         }
-        let (name, tail) = after
-            .split_once('}')
-            .ok_or_else(|| invalid("a reference lacks its closing brace: write ${NAME}, or $${ for a literal ${"))?;
+        let (name, tail) = after.split_once('}').ok_or_else(|| {
+            invalid("a reference lacks its closing brace: write ${NAME}, or $${ for a literal ${")
+        })?;
         out.push_str(before);
         out.push_str(&resolve.resolve(&Reference::parse(name)?)?);
         rest = tail;
@@ -118,7 +120,10 @@ mod tests {
             match reference {
                 Reference::Env("HOST") => Ok("db\"1".into()),
                 Reference::File("key") => Ok("k".into()),
-                other => Err(GatewayError::new(ErrorKind::MissingReference, format!("{other:?} is not set"))),
+                other => Err(GatewayError::new(
+                    ErrorKind::MissingReference,
+                    format!("{other:?} is not set"),
+                )),
             }
         }
     }
@@ -134,7 +139,11 @@ mod tests {
             assert_eq!(resolve_text(text, &Fixed).unwrap(), want);
         }
         for bad in ["${HOST", "${}", "${file:../x}", "${vault:x}", "${a b}"] {
-            assert_eq!(resolve_text(bad, &Fixed).unwrap_err().kind(), ErrorKind::InvalidSettings, "{bad}");
+            assert_eq!(
+                resolve_text(bad, &Fixed).unwrap_err().kind(),
+                ErrorKind::InvalidSettings,
+                "{bad}"
+            );
         }
     }
 

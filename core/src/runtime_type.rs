@@ -19,7 +19,11 @@ pub trait RuntimeType: Send + Sync + 'static {
     ///
     /// # Errors
     /// `InvalidSettings`, naming the field, for what the schema cannot express.
-    fn create(&self, settings: Self::Settings, context: RuntimeContext) -> Result<Box<dyn Runtime>, GatewayError>;
+    fn create(
+        &self,
+        settings: Self::Settings,
+        context: RuntimeContext,
+    ) -> Result<Box<dyn Runtime>, GatewayError>;
 }
 
 /// What a registry holds: any [`RuntimeType`], its settings type erased.

@@ -1,0 +1,248 @@
+//! The task that owns a lane's connection.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use omcp_core::{BackendConnection, GatewayError, McpMessage};
+use omcp_mcp::envelope::Kind;
+use omcp_mcp::methods;
+use omcp_mcp::revision::Era;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::event::Event;
+use super::pending::{CallTraits, Delivery, Pending};
+use super::{Command, LaneOptions};
+
+/// Commands taken at once, so that many callers' lines leave in one write.
+const BATCH: usize = 64;
+/// How often deadlines are looked at: coarse, because they are minutes.
+const TICK: Duration = Duration::from_millis(250);
+
+pub(super) async fn run(
+    mut connection: Box<dyn BackendConnection>,
+    options: LaneOptions,
+    commands: mpsc::Receiver<Command>,
+    in_flight: Arc<AtomicUsize>,
+    ended: watch::Sender<Option<Arc<GatewayError>>>,
+) {
+    let mut owner = Owner {
+        options,
+        pending: Pending::new(in_flight),
+    };
+    let error = Arc::new(owner.serve(connection.as_mut(), commands).await);
+    owner.pending.lose_all(&error);
+    if let Some(sink) = &owner.options.unsolicited {
+        sink.event(Event::Lost(error.clone()));
+    }
+    if let Err(close) = connection.close().await {
+        tracing::debug!(error = %close.chain(), "backend connection did not close cleanly");
+    }
+    ended.send_replace(Some(error));
+}
+
+struct Owner {
+    options: LaneOptions,
+    pending: Pending,
+}
+
+impl Owner {
+    /// Serves until the lane has to end, and says why.
+    async fn serve(
+        &mut self,
+        connection: &mut dyn BackendConnection,
+        mut commands: mpsc::Receiver<Command>,
+    ) -> GatewayError {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let step = tokio::select! {
+                taken = commands.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 { Err(closed_here()) } else { self.obey(&mut batch, connection).await }
+                }
+                message = connection.recv() => self.hear(message, connection).await,
+                _ = tick.tick() => self.expire(connection).await,
+            };
+            if let Err(error) = step {
+                commands.close();
+                self.refuse(batch, commands, &error);
+                return error;
+            }
+        }
+    }
+
+    async fn obey(
+        &mut self,
+        batch: &mut Vec<Command>,
+        connection: &mut dyn BackendConnection,
+    ) -> Result<(), GatewayError> {
+        for command in batch.drain(..) {
+            match command {
+                Command::Call {
+                    id,
+                    message,
+                    sink,
+                    traits,
+                } => {
+                    self.pending.insert(id, sink, traits);
+                    connection.send(message).await?;
+                }
+                Command::Send(message) => connection.send(message).await?,
+                Command::Cancel { id, reason } => {
+                    self.cancel(id, Event::Cancelled, reason, connection).await?
+                }
+                Command::Close => return Err(closed_here()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel(
+        &mut self,
+        id: u64,
+        event: Event,
+        reason: &str,
+        connection: &mut dyn BackendConnection,
+    ) -> Result<(), GatewayError> {
+        if !self.pending.finish(id, event) {
+            return Ok(());
+        }
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","method":"{}","params":{{"requestId":{id},"reason":"{reason}"}}}}"#,
+            methods::CANCELLED
+        );
+        connection.send(McpMessage::trusted(text.into())).await
+    }
+
+    async fn hear(
+        &mut self,
+        message: Result<Option<McpMessage>, GatewayError>,
+        connection: &mut dyn BackendConnection,
+    ) -> Result<(), GatewayError> {
+        let Some(message) = message? else {
+            return Err(GatewayError::closed("the backend ended the connection"));
+        };
+        match message.envelope().kind() {
+            Kind::Response | Kind::Error => {
+                let known =
+                    own_id(message.id()).is_some_and(|id| self.pending.finish(id, Event::Final(message)));
+                if !known {
+                    tracing::debug!("dropped a response that nobody waits for");
+                }
+                Ok(())
+            }
+            Kind::Request => self.asked(message, connection).await,
+            Kind::Notification => self.notified(message, connection).await,
+        }
+    }
+
+    /// A request of the peer: only legacy peers may send one.
+    async fn asked(
+        &mut self,
+        message: McpMessage,
+        connection: &mut dyn BackendConnection,
+    ) -> Result<(), GatewayError> {
+        if message.method() == Some(methods::PING) {
+            let id = message.id().unwrap_or(b"0");
+            let pong = [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#].concat();
+            return connection.send(McpMessage::trusted(pong.into())).await;
+        }
+        if self.options.era == Era::Modern {
+            tracing::debug!("dropped a request of a modern backend: its revision forbids them");
+            return Ok(());
+        }
+        let id = self.pending.oldest();
+        self.deliver(id, message, connection).await
+    }
+
+    async fn notified(
+        &mut self,
+        message: McpMessage,
+        connection: &mut dyn BackendConnection,
+    ) -> Result<(), GatewayError> {
+        let envelope = message.envelope();
+        let id = match message.method() {
+            Some(methods::PROGRESS) => match own_id(envelope.progress_token(message.bytes())) {
+                Some(id) => Some(id),
+                None => return Ok(()),
+            },
+            Some(methods::MESSAGE) if self.options.era == Era::Modern => {
+                match self.pending.oldest_with_logs() {
+                    Some(id) => Some(id),
+                    None => return Ok(()),
+                }
+            }
+            Some(methods::MESSAGE) => self.pending.oldest(),
+            _ => own_id(
+                envelope
+                    .subscription_id_range()
+                    .map(|range| &message.bytes()[range]),
+            ),
+        };
+        self.deliver(id, message, connection).await
+    }
+
+    /// To the call it belongs to, else to whoever takes what belongs to none.
+    async fn deliver(
+        &mut self,
+        id: Option<u64>,
+        message: McpMessage,
+        connection: &mut dyn BackendConnection,
+    ) -> Result<(), GatewayError> {
+        let Some(id) = id else {
+            self.unsolicited(message);
+            return Ok(());
+        };
+        match self.pending.deliver(id, message) {
+            Delivery::Done | Delivery::NoSuchCall => Ok(()),
+            Delivery::Refused => {
+                let slow = Arc::new(GatewayError::closed(
+                    "the client did not read its stream fast enough",
+                ));
+                self.cancel(id, Event::Lost(slow), "client is gone", connection)
+                    .await
+            }
+        }
+    }
+
+    fn unsolicited(&self, message: McpMessage) {
+        if let Some(sink) = &self.options.unsolicited {
+            sink.event(Event::Message(message));
+        }
+    }
+
+    async fn expire(&mut self, connection: &mut dyn BackendConnection) -> Result<(), GatewayError> {
+        for id in self.pending.expired(Instant::now()) {
+            let ms = self.options.call_timeout.as_millis();
+            let late = Arc::new(GatewayError::timeout(format!(
+                "the backend was silent on this call for {ms} ms"
+            )));
+            self.cancel(id, Event::Lost(late), "timed out", connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Calls that were accepted and never sent get the reason too.
+    fn refuse(&mut self, batch: Vec<Command>, mut commands: mpsc::Receiver<Command>, error: &GatewayError) {
+        let queued = std::iter::from_fn(|| commands.try_recv().ok());
+        for command in batch.into_iter().chain(queued) {
+            if let Command::Call { id, sink, .. } = command {
+                self.pending.insert(id, sink, CallTraits::default());
+                self.pending
+                    .finish(id, Event::Lost(Arc::new(super::again(error))));
+            }
+        }
+    }
+}
+
+fn closed_here() -> GatewayError {
+    GatewayError::closed("the gateway closed the connection to the backend")
+}
+
+/// Our own ids are plain decimal numbers.
+fn own_id(raw: Option<&[u8]>) -> Option<u64> {
+    std::str::from_utf8(raw?).ok()?.parse().ok()
+}

@@ -1,0 +1,259 @@
+//! A lane against a peer made of two channels.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
+use omcp_mcp::revision::Era;
+use tokio::sync::mpsc;
+
+use super::{CallTraits, Event, IN_FLIGHT_MAX, Inbox, Labels, Lane, LaneOptions, Sink};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Channel {
+    to_peer: mpsc::UnboundedSender<String>,
+    from_peer: mpsc::UnboundedReceiver<String>,
+}
+
+#[async_trait]
+impl BackendConnection for Channel {
+    async fn send(&mut self, message: McpMessage) -> Result<(), GatewayError> {
+        let text = String::from_utf8(message.into_bytes().into()).unwrap();
+        self.to_peer
+            .send(text)
+            .map_err(|_| GatewayError::closed("the peer is gone"))
+    }
+
+    async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
+        let text = self.from_peer.recv().await;
+        Ok(text.map(|text| McpMessage::parse(text.into()).unwrap()))
+    }
+
+    async fn close(&mut self) -> Result<(), GatewayError> {
+        Ok(())
+    }
+}
+
+struct Peer {
+    heard: mpsc::UnboundedReceiver<String>,
+    says: mpsc::UnboundedSender<String>,
+}
+
+impl Peer {
+    async fn hears(&mut self) -> serde_json::Value {
+        let text = tokio::time::timeout(SECOND, self.heard.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn says(&self, text: &str) {
+        self.says.send(text.to_owned()).unwrap();
+    }
+}
+
+fn lane(era: Era) -> (Lane, Peer, Arc<Inbox>) {
+    let (to_peer, heard) = mpsc::unbounded_channel();
+    let (says, from_peer) = mpsc::unbounded_channel();
+    let rest = Inbox::new();
+    let mut options = LaneOptions::new(era, SECOND);
+    options.unsolicited = Some(rest.clone());
+    (
+        Lane::start(Box::new(Channel { to_peer, from_peer }), options),
+        Peer { heard, says },
+        rest,
+    )
+}
+
+fn call(lane: &Lane, text: &str) -> (u64, Labels, Arc<Inbox>) {
+    let request = McpMessage::parse(text.to_owned().into()).unwrap();
+    let (id, inbox) = (lane.mint(), Inbox::new());
+    lane.call(
+        id,
+        Labels::replace(&request, id),
+        inbox.clone(),
+        CallTraits::of(&request, Some(SECOND)),
+    )
+    .unwrap();
+    (id, Labels::of(&request).unwrap(), inbox)
+}
+
+async fn next(inbox: &Inbox) -> Event {
+    tokio::time::timeout(SECOND, inbox.next()).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn answers_find_their_callers_under_the_callers_own_ids() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    let (one, one_labels, one_inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":"x","method":"a"}"#);
+    let (two, two_labels, two_inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1.0,"method":"b"}"#);
+    assert_eq!(
+        (
+            peer.hears().await["id"].as_u64(),
+            peer.hears().await["id"].as_u64()
+        ),
+        (Some(one), Some(two))
+    );
+    peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{two},"result":{{"n":2}}}}"#));
+    peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{one},"result":{{"n":1}}}}"#));
+    for (inbox, labels, want) in [
+        (
+            one_inbox,
+            one_labels,
+            r#"{"jsonrpc":"2.0","id":"x","result":{"n":1}}"#,
+        ),
+        (
+            two_inbox,
+            two_labels,
+            r#"{"jsonrpc":"2.0","id":1.0,"result":{"n":2}}"#,
+        ),
+    ] {
+        let Event::Final(message) = next(&inbox).await else {
+            panic!("no answer")
+        };
+        assert_eq!(text(&labels.restore_response(&message)), want);
+    }
+    assert_eq!(lane.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn progress_is_mapped_both_ways() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    let request =
+        r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"_meta":{"progressToken":"t"}}}"#;
+    let (id, labels, inbox) = call(&lane, request);
+    assert_eq!(
+        peer.hears().await["params"]["_meta"]["progressToken"].as_u64(),
+        Some(id)
+    );
+    peer.says(&format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}}"#
+    ));
+    let Event::Message(message) = next(&inbox).await else {
+        panic!("no progress")
+    };
+    assert_eq!(
+        text(&labels.restore_notification(&message)),
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":1}}"#
+    );
+}
+
+#[tokio::test]
+async fn a_legacy_peers_request_goes_to_the_oldest_call_that_may_be_asked() {
+    let (lane, mut peer, rest) = lane(Era::Legacy);
+    let (_, _, list) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    let (_, _, tool) = call(
+        &lane,
+        r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}"#,
+    );
+    peer.hears().await;
+    peer.hears().await;
+    peer.says(r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#);
+    peer.says(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
+    assert!(matches!(next(&tool).await, Event::Message(message) if message.method() == Some("roots/list")));
+    assert!(matches!(next(&rest).await, Event::Message(message) if message.id().is_none()));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(10), list.next())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_here_and_a_modern_peer_may_not_ask() {
+    let (_lane, mut peer, rest) = lane(Era::Modern);
+    peer.says(r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#);
+    peer.says(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
+    assert_eq!(
+        peer.hears().await,
+        serde_json::json!({"jsonrpc":"2.0","id":"p","result":{}})
+    );
+    assert!(
+        tokio::time::timeout(Duration::from_millis(10), rest.next())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn cancelling_tells_the_peer_and_the_late_answer_is_dropped() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    let (id, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+    peer.hears().await;
+    lane.cancel(id, "enough");
+    assert!(matches!(next(&inbox).await, Event::Cancelled));
+    let told = peer.hears().await;
+    assert_eq!(
+        (told["method"].as_str(), told["params"]["requestId"].as_u64()),
+        (Some("notifications/cancelled"), Some(id))
+    );
+    peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+    assert!(
+        lane.request("b", "{}", Duration::from_millis(20)).await.is_err(),
+        "the lane lives on"
+    );
+    assert!(lane.is_open());
+}
+
+#[tokio::test]
+async fn a_silent_call_times_out_alone() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    let (id, inbox) = (lane.mint(), Inbox::new());
+    let request = McpMessage::trusted(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a"}}"#).into());
+    let traits = CallTraits {
+        timeout: Some(Duration::from_millis(1)),
+        ..CallTraits::default()
+    };
+    lane.call(id, request, inbox.clone(), traits).unwrap();
+    peer.hears().await;
+    let event = next(&inbox).await;
+    assert!(matches!(event, Event::Lost(error) if error.kind() == ErrorKind::Timeout));
+    assert_eq!(peer.hears().await["method"], "notifications/cancelled");
+    assert!(lane.is_open());
+}
+
+#[tokio::test]
+async fn a_dead_peer_ends_every_call_with_the_reason() {
+    let (lane, mut peer, rest) = lane(Era::Legacy);
+    let (_, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+    peer.hears().await;
+    drop(peer);
+    assert!(matches!(next(&inbox).await, Event::Lost(error) if error.kind() == ErrorKind::Closed));
+    assert!(matches!(next(&rest).await, Event::Lost(_)));
+    assert_eq!(lane.closed().await.kind(), ErrorKind::Closed);
+    assert!(lane.request("b", "{}", SECOND).await.is_err());
+    assert_eq!(lane.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn calls_beyond_the_bound_are_refused_at_once() {
+    let (lane, _peer, _) = lane(Era::Modern);
+    let calls: Vec<_> = (0..IN_FLIGHT_MAX)
+        .map(|_| call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#))
+        .collect();
+    let refused = lane
+        .call(
+            lane.mint(),
+            McpMessage::trusted("{}".into()),
+            Inbox::new(),
+            CallTraits::default(),
+        )
+        .unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Limit);
+    assert_eq!(calls.len(), lane.in_flight());
+}
+
+#[test]
+fn an_abandoned_inbox_refuses() {
+    let inbox = Inbox::new();
+    assert!(inbox.event(Event::Cancelled));
+    inbox.abandon();
+    assert!(!inbox.event(Event::Cancelled));
+}

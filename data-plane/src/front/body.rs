@@ -1,0 +1,160 @@
+//! The body of an answer, and the reading of a request's.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use http::{HeaderMap, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use omcp_mcp::refusal::Refusal;
+
+use super::reply;
+use crate::upstream::Streamed;
+
+/// Bytes that arrive while they are sent.
+pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
+/// What an answer consists of.
+pub enum Body {
+    /// Nothing, or one piece.
+    Whole(Option<Bytes>),
+    /// The bytes of an upstream's answer, as they come.
+    Upstream(Streamed),
+    /// A stream that this node writes.
+    Events(Events),
+}
+
+impl Body {
+    pub fn empty() -> Self {
+        Self::Whole(None)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Whole(Some(bytes.into()))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes))
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Upstream(body) => Pin::new(body).poll_frame(context),
+            Self::Events(events) => events
+                .as_mut()
+                .poll_next(context)
+                .map(|item| item.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Upstream(body) => body.is_end_stream(),
+            Self::Events(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Upstream(body) => body.size_hint(),
+            Self::Events(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads a whole request body. One that arrives in one piece is not copied.
+///
+/// # Errors
+/// 413 beyond `len_max`, 408 after `timeout`, 400 if the client breaks off.
+pub async fn read(
+    headers: &HeaderMap,
+    body: &mut Incoming,
+    len_max: usize,
+    timeout: Duration,
+) -> Result<Bytes, Refusal> {
+    if announced_len(headers).is_some_and(|len| len > len_max as u64) {
+        return Err(Refusal::body_too_large(len_max));
+    }
+    // A body that is already here needs no timer.
+    let first = match poll_once(body).await {
+        Some(first) => first,
+        None => tokio::time::timeout(timeout, next_piece(body))
+            .await
+            .map_err(|_| reply::body_timeout())?,
+    };
+    let Some(first) = first? else {
+        return Ok(Bytes::new());
+    };
+    if first.len() > len_max {
+        return Err(Refusal::body_too_large(len_max));
+    }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let rest = read_rest(first, body, len_max);
+    tokio::time::timeout(timeout, rest)
+        .await
+        .map_err(|_| reply::body_timeout())?
+}
+
+async fn read_rest(first: Bytes, body: &mut Incoming, len_max: usize) -> Result<Bytes, Refusal> {
+    let mut whole: Option<BytesMut> = None;
+    let mut only = first;
+    while let Some(piece) = next_piece(body).await? {
+        let buffer = whole.get_or_insert_with(|| BytesMut::from(std::mem::take(&mut only)));
+        if buffer.len() + piece.len() > len_max {
+            return Err(Refusal::body_too_large(len_max));
+        }
+        buffer.extend_from_slice(&piece);
+    }
+    Ok(whole.map_or(only, BytesMut::freeze))
+}
+
+async fn poll_once(body: &mut Incoming) -> Option<Result<Option<Bytes>, Refusal>> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match Pin::new(&mut *body).poll_frame(context) {
+            Poll::Pending => None,
+            Poll::Ready(None) => Some(Ok(None)),
+            Poll::Ready(Some(Err(_))) => Some(Err(reply::body_broken())),
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok().map(|data| Ok(Some(data))),
+        })
+    })
+    .await
+}
+
+async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
+        match frame {
+            None => return Ok(None),
+            Some(Err(_)) => return Err(reply::body_broken()),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+fn announced_len(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

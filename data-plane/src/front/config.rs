@@ -1,0 +1,59 @@
+//! Limits and trust of the MCP front. Each has a default and a reason.
+
+use std::time::Duration;
+
+/// What the front accepts and how long it waits.
+#[derive(Clone, Debug)]
+pub struct FrontConfig {
+    /// Host names (without port) that requests may be addressed to, besides the loopback names. Empty
+    /// on a loopback listener means loopback names only; elsewhere it means any.
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`scheme://host[:port]`, or `null`) that browsers may call from, besides loopback ones
+    /// on a loopback listener.
+    pub allowed_origins: Vec<String>,
+    /// Largest request body, bytes: as large as gRPC's own default.
+    pub body_len_max: usize,
+    /// Header block, bytes: real clients stay below 4 KiB.
+    pub header_len_max: usize,
+    /// Header fields of one request: real clients send about fifteen.
+    pub headers_max: usize,
+    /// Open client connections: leaves room below a descriptor limit of 65,536 for backends.
+    pub connections_max: usize,
+    /// For the header block to arrive; longer is a slow-loris.
+    pub header_timeout: Duration,
+    /// For the body to arrive.
+    pub body_timeout: Duration,
+    /// A silent answer turns into an event stream after this long, so that no proxy gives up on it.
+    pub stream_after: Duration,
+    /// Between two comments on a silent stream: below the 30 s at which common proxies give up.
+    pub keep_alive: Duration,
+    /// Legacy sessions on this node: each may hold a process.
+    pub sessions_max: usize,
+    /// A session nobody uses for this long ends.
+    pub session_idle: Duration,
+    /// How long a stream that lost its client stays resumable.
+    pub replay_window: Duration,
+    /// From the wish to stop until streams are cut.
+    pub drain_timeout: Duration,
+}
+
+impl Default for FrontConfig {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            body_len_max: 4 * 1024 * 1024,
+            header_len_max: 32 * 1024,
+            headers_max: 64,
+            connections_max: 20_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            stream_after: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
+            sessions_max: 4_096,
+            session_idle: Duration::from_secs(30 * 60),
+            replay_window: Duration::from_secs(5 * 60),
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Event streams that this node writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use omcp_mcp::revision::Revision;
+use omcp_mcp::sse;
+
+use super::body::Events;
+use crate::backends::lane::{Event, Inbox};
+use crate::session::event_id::EventId;
+use crate::session::stream_log::{Read, StreamLog};
+
+/// Events written in one piece at most.
+const BURST: usize = 32;
+
+/// One event without an id, as it goes over the wire.
+pub fn encode(message: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(message.len() + 32);
+    sse::encode(None, message, &mut out);
+    out.freeze()
+}
+
+/// What a live call says, translated for its client by `translate`; comments while it is silent.
+/// `first` has been taken already. Dropping the stream drops `guard`, which cancels the call.
+pub fn live<G: Send + 'static>(
+    inbox: Arc<Inbox>,
+    first: Option<Event>,
+    keep_alive: Duration,
+    guard: G,
+    translate: impl Fn(Event) -> Option<Bytes> + Send + 'static,
+) -> Events {
+    let state = (inbox, first, false, guard, translate);
+    Box::pin(stream::unfold(
+        state,
+        move |(inbox, mut first, ended, guard, translate)| async move {
+            if ended {
+                return None;
+            }
+            loop {
+                let event = match first.take() {
+                    Some(event) => event,
+                    None => match tokio::time::timeout(keep_alive, inbox.next()).await {
+                        Ok(event) => event,
+                        Err(_) => {
+                            let comment = Bytes::from_static(sse::COMMENT_KEEPALIVE);
+                            return Some((comment, (inbox, None, false, guard, translate)));
+                        }
+                    },
+                };
+                let last = event.is_last();
+                if let Some(message) = translate(event) {
+                    return Some((encode(&message), (inbox, None, last, guard, translate)));
+                }
+                if last {
+                    return None;
+                }
+            }
+        },
+    ))
+}
+
+/// How a log is read.
+pub enum Follow {
+    /// Everything after this number: the answer to a request, or its resumption.
+    From(u64),
+    /// What no other stream of the session has taken.
+    Shared,
+}
+
+/// A resumable stream of a legacy session.
+pub fn resumable(
+    log: Arc<StreamLog>,
+    stream: u64,
+    follow: Follow,
+    revision: Revision,
+    keep_alive: Duration,
+) -> Events {
+    let position = match follow {
+        Follow::From(number) => number,
+        Follow::Shared => log.delivered(),
+    };
+    let prime = (revision >= Revision::V2025_11_25).then(|| {
+        priming(EventId {
+            stream,
+            number: position,
+        })
+    });
+    let state = (Presence::of(log), follow, prime, false);
+    Box::pin(stream::unfold(
+        state,
+        move |(reader, mut follow, prime, ended)| async move {
+            if ended {
+                return None;
+            }
+            if let Some(prime) = prime {
+                return Some((prime, (reader, follow, None, false)));
+            }
+            let (bytes, ended) = reader.next(stream, &mut follow, keep_alive).await?;
+            Some((bytes, (reader, follow, None, ended)))
+        },
+    ))
+}
+
+/// An event with an id and no data: a client that loses the stream early can resume it
+/// (Streamable HTTP since 2025-11-25).
+fn priming(id: EventId) -> Bytes {
+    Bytes::from(format!("id: {id}\ndata: \n\n"))
+}
+
+/// Somebody is there to read a log.
+pub struct Presence(Arc<StreamLog>);
+
+impl Presence {
+    pub fn of(log: Arc<StreamLog>) -> Self {
+        log.reader_came();
+        Self(log)
+    }
+
+    /// The next burst of events and whether it was the last one, or a comment after `keep_alive`.
+    async fn next(&self, stream: u64, follow: &mut Follow, keep_alive: Duration) -> Option<(Bytes, bool)> {
+        let mut out = BytesMut::new();
+        loop {
+            let grown = self.0.grown();
+            let mut grown = std::pin::pin!(grown);
+            grown.as_mut().enable();
+            match self.burst(stream, follow, &mut out) {
+                Burst::Ended if out.is_empty() => return None,
+                Burst::Ended => return Some((out.freeze(), true)),
+                Burst::Open if !out.is_empty() => return Some((out.freeze(), false)),
+                Burst::Open => {}
+            }
+            if tokio::time::timeout(keep_alive, grown).await.is_err() {
+                return Some((Bytes::from_static(sse::COMMENT_KEEPALIVE), false));
+            }
+        }
+    }
+
+    fn burst(&self, stream: u64, follow: &mut Follow, out: &mut BytesMut) -> Burst {
+        for _ in 0..BURST {
+            let read = match follow {
+                Follow::From(position) => self.0.read_after(*position),
+                Follow::Shared => self.0.take_next(),
+            };
+            match read {
+                Read::Wait => return Burst::Open,
+                Read::End => return Burst::Ended,
+                Read::Event(number, message) => {
+                    if let Follow::From(position) = follow {
+                        *position = number;
+                    }
+                    let id = EventId { stream, number }.to_string();
+                    sse::encode(Some(&id), &message, out);
+                }
+            }
+        }
+        Burst::Open
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.reader_left();
+    }
+}
+
+enum Burst {
+    Open,
+    Ended,
+}

@@ -1,0 +1,251 @@
+//! In front of every path: may this request be here at all? `Host` and `Origin`, against DNS
+//! rebinding and foreign web pages (Streamable HTTP: Security Warning).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, Request, Response, Uri};
+use omcp_mcp::refusal::Refusal;
+use tower::{Layer, Service};
+
+use super::body::Body;
+use super::config::FrontConfig;
+use super::reply;
+
+/// What a listener trusts.
+#[derive(Debug)]
+pub struct Trust {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    loopback: bool,
+}
+
+impl Trust {
+    pub fn new(config: &FrontConfig, listen: SocketAddr) -> Self {
+        Self {
+            hosts: config
+                .allowed_hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
+            origins: config
+                .allowed_origins
+                .iter()
+                .map(|origin| canonical(origin))
+                .collect(),
+            loopback: listen.ip().is_loopback(),
+        }
+    }
+
+    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+        if !self.host_is_fine(uri, headers) {
+            return Err(Refusal::forbidden(
+                "this Host is not served here; start the node with --allow-host to add it",
+            ));
+        }
+        if !self.origin_is_fine(headers) {
+            return Err(Refusal::forbidden(
+                "this Origin may not call; start the node with --allow-origin to add it",
+            ));
+        }
+        Ok(())
+    }
+
+    fn host_is_fine(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(HOST).iter();
+        let host = match (given.next(), given.next()) {
+            (Some(host), None) => host.to_str().ok(),
+            (None, _) => uri.authority().map(|authority| authority.as_str()),
+            (Some(_), Some(_)) => None,
+        };
+        let Some(host) = host.map(without_port) else {
+            return false;
+        };
+        if self.hosts.is_empty() && !self.loopback {
+            return true;
+        }
+        (self.loopback && is_loopback(host))
+            || self
+                .hosts
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+
+    fn origin_is_fine(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(ORIGIN).iter().all(|origin| {
+            let Ok(origin) = origin.to_str() else { return false };
+            let own = self.loopback && web_host(origin).is_some_and(is_loopback);
+            own || self.origins.contains(&canonical(origin))
+        })
+    }
+
+    /// Whether a browser at this origin may call: for the answer to a preflight.
+    pub fn allows_origin(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(ORIGIN) && self.origin_is_fine(headers)
+    }
+}
+
+/// Lower case, the default port left out.
+fn canonical(origin: &str) -> String {
+    let lower = origin.to_ascii_lowercase();
+    for (scheme, port) in [("http://", ":80"), ("https://", ":443")] {
+        if lower.starts_with(scheme) {
+            return lower.strip_suffix(port).map_or(lower.clone(), str::to_owned);
+        }
+    }
+    lower
+}
+
+fn web_host(origin: &str) -> Option<&str> {
+    let rest = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"))?;
+    let plain = !rest.contains(['/', '@', '?', '#']);
+    plain.then(|| without_port(rest))
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => host,
+        _ => authority,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The layer that carries [`Trust`].
+#[derive(Clone, Debug)]
+pub struct GuardLayer(pub Arc<Trust>);
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard {
+            trust: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+/// Answers what may not pass.
+#[derive(Clone, Debug)]
+pub struct Guard<S> {
+    trust: Arc<Trust>,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for Guard<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.trust.check(request.uri(), request.headers()) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(refusal) => Either::Right(ready(Ok(reply::refusal(&refusal)))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust(listen: &str, hosts: &[&str], origins: &[&str]) -> Trust {
+        let owned = |items: &[&str]| items.iter().map(ToString::to_string).collect();
+        let config = FrontConfig {
+            allowed_hosts: owned(hosts),
+            allowed_origins: owned(origins),
+            ..FrontConfig::default()
+        };
+        Trust::new(&config, listen.parse().unwrap())
+    }
+
+    fn check(trust: &Trust, host: &[&str], origin: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for value in host {
+            headers.append(HOST, value.parse().unwrap());
+        }
+        for value in origin {
+            headers.append(ORIGIN, value.parse().unwrap());
+        }
+        trust.check(&Uri::from_static("/mcp/a"), &headers).is_ok()
+    }
+
+    #[test]
+    fn a_loopback_listener_serves_loopback_names_only() {
+        let trust = trust("127.0.0.1:4180", &[], &[]);
+        for host in [
+            "localhost",
+            "localhost:4180",
+            "127.0.0.1:1",
+            "[::1]:4180",
+            "[::1]",
+            "LOCALHOST",
+        ] {
+            assert!(check(&trust, &[host], &[]), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:4180",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!check(&trust, &[host], &[]), "{host}");
+        }
+        assert!(
+            !check(&trust, &["localhost", "localhost"], &[]),
+            "two Host headers"
+        );
+        assert!(!check(&trust, &[], &[]), "no Host header");
+    }
+
+    #[test]
+    fn origins_are_compared_whole() {
+        let local = trust("127.0.0.1:4180", &[], &["https://app.example"]);
+        for origin in [
+            "http://localhost:3000",
+            "http://127.0.0.1",
+            "https://app.example",
+            "https://APP.example:443",
+        ] {
+            assert!(check(&local, &["localhost"], &[origin]), "{origin}");
+        }
+        for origin in [
+            "https://app.example.evil",
+            "https://evil.example",
+            "null",
+            "http://app.example",
+            "https://app.example:444",
+        ] {
+            assert!(!check(&local, &["localhost"], &[origin]), "{origin}");
+        }
+        let public = trust("10.0.0.1:4180", &["gw.example"], &[]);
+        assert!(check(&public, &["gw.example:4180"], &[]));
+        assert!(
+            !check(&public, &["gw.example"], &["http://localhost:3000"]),
+            "a browser on the node is foreign"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! What a client's header fields say.
+
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+
+pub const SESSION_ID: &str = "mcp-session-id";
+pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+pub const LAST_EVENT_ID: &str = "last-event-id";
+
+/// The one value of a header, if it is visible ASCII.
+pub fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Which kinds of answer a client takes. No Accept, `*/*` and either of the two are all fine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepts {
+    pub json: bool,
+    pub events: bool,
+}
+
+impl Accepts {
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut given = headers.get_all(ACCEPT).iter().peekable();
+        if given.peek().is_none() {
+            return Self {
+                json: true,
+                events: true,
+            };
+        }
+        let mut accepts = Self {
+            json: false,
+            events: false,
+        };
+        for range in given
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+        {
+            let range = range.split(';').next().unwrap_or("").trim();
+            let any = range == "*/*";
+            accepts.json |= any || range.eq_ignore_ascii_case("application/json") || range == "application/*";
+            accepts.events |= any || range.eq_ignore_ascii_case("text/event-stream") || range == "text/*";
+        }
+        accepts
+    }
+
+    /// Whether an event stream was asked for by name: how a GET is told from a browser's.
+    pub fn names_events(headers: &HeaderMap) -> bool {
+        let values = headers
+            .get_all(ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|range| {
+            range
+                .split(';')
+                .next()
+                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+        })
+    }
+}
+
+/// Whether the body is declared to be JSON.
+pub fn is_json(headers: &HeaderMap) -> bool {
+    let kind = value(headers, CONTENT_TYPE.as_str()).unwrap_or("");
+    kind.split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept() {
+        for (text, json, events) in [
+            ("application/json, text/event-stream", true, true),
+            ("*/*", true, true),
+            ("application/json;q=0.9", true, false),
+            ("TEXT/EVENT-STREAM", false, true),
+            ("text/html", false, false),
+            ("image/png, */*;q=0.1", true, true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, text.parse().unwrap());
+            assert_eq!(Accepts::of(&headers), Accepts { json, events }, "{text}");
+        }
+        assert_eq!(
+            Accepts::of(&HeaderMap::new()),
+            Accepts {
+                json: true,
+                events: true
+            }
+        );
+    }
+}

@@ -1,0 +1,189 @@
+//! A modern backend's event stream on its way to the client: log messages that nobody asked for are
+//! dropped, and an error that has an HTTP status of its own gets it. Nothing else is decoded.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
+use http_body::Body as HttpBody;
+use memchr::{memmem, memrchr};
+use omcp_core::McpMessage;
+use omcp_mcp::envelope::Kind;
+use omcp_mcp::methods;
+use omcp_mcp::refusal::code;
+use omcp_mcp::sse;
+
+use super::body::Body;
+use super::reply;
+use crate::upstream::Streamed;
+
+/// Largest event held back until its end is seen, bytes; as large as a line of a pipe.
+const EVENT_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// Whole events of a backend's answer.
+pub struct EventPipe {
+    body: Streamed,
+    held: BytesMut,
+    /// Pieces pass as they come: the client asked for log messages.
+    logs: bool,
+}
+
+impl EventPipe {
+    pub fn new(body: Streamed, logs: bool) -> Self {
+        Self {
+            body,
+            held: BytesMut::new(),
+            logs,
+        }
+    }
+
+    /// The next piece that consists of whole events; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let piece = self.piece().await;
+            let Some(piece) = piece else {
+                let rest = self.held.split().freeze();
+                return (!rest.is_empty()).then_some(rest);
+            };
+            let whole = self.whole_events(piece)?;
+            let kept = if self.logs { whole } else { without_logs(whole) };
+            if !kept.is_empty() {
+                return Some(kept);
+            }
+        }
+    }
+
+    async fn piece(&mut self) -> Option<Bytes> {
+        loop {
+            let frame = std::future::poll_fn(|context| Pin::new(&mut self.body).poll_frame(context)).await;
+            match frame?.ok()?.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Some(data),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What of `held` and `piece` ends with an event's end. `None` if an event grows too large.
+    fn whole_events(&mut self, piece: Bytes) -> Option<Bytes> {
+        if self.held.is_empty() && ends_event(&piece) {
+            return Some(piece);
+        }
+        self.held.extend_from_slice(&piece);
+        match last_event_end(&self.held) {
+            Some(end) => Some(self.held.split_to(end).freeze()),
+            None if self.held.len() > EVENT_LEN_MAX => None,
+            None => Some(Bytes::new()),
+        }
+    }
+}
+
+/// Answers with the stream, or with its first event alone if that is an error with its own status.
+pub async fn answer(mut pipe: EventPipe, mut head: Response<Body>, patience: Duration) -> Response<Body> {
+    let first = tokio::time::timeout(patience, pipe.next())
+        .await
+        .unwrap_or_else(|_| Some(Bytes::new()));
+    if let Some(alone) = first.as_deref().and_then(lone_error) {
+        return alone;
+    }
+    head.headers_mut().remove(CONTENT_TYPE);
+    let mut response = reply::event_stream(Box::pin(stream::unfold(
+        (Some(first), pipe),
+        |(first, mut pipe)| async {
+            let piece = match first {
+                Some(first) => first?,
+                None => pipe.next().await?,
+            };
+            Some((piece, (None, pipe)))
+        },
+    )));
+    response.headers_mut().extend(head.headers().clone());
+    response
+}
+
+/// The answer to a stream that begins with an error for which the protocol has a status.
+fn lone_error(events: &[u8]) -> Option<Response<Body>> {
+    let message = decode(events).into_iter().next()?;
+    if message.envelope().kind() != Kind::Error {
+        return None;
+    }
+    let found = message.envelope().error_code()?;
+    let status = match i32::try_from(found).ok()? {
+        code::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        code::HEADER_MISMATCH | code::MISSING_CAPABILITY | code::UNSUPPORTED_VERSION => {
+            StatusCode::BAD_REQUEST
+        }
+        _ => return None,
+    };
+    Some(reply::json_with_status(status, message.into_bytes()))
+}
+
+fn without_logs(events: Bytes) -> Bytes {
+    // The method may be spelled with an escaped slash; decoding settles it.
+    if memmem::find(&events, br#"/message""#).is_none() {
+        return events;
+    }
+    let mut kept = BytesMut::with_capacity(events.len());
+    for message in decode(&events) {
+        if message.method() != Some(methods::MESSAGE) {
+            sse::encode(None, message.bytes(), &mut kept);
+        }
+    }
+    kept.freeze()
+}
+
+fn decode(events: &[u8]) -> Vec<McpMessage> {
+    let mut decoder = sse::Decoder::new(EVENT_LEN_MAX);
+    decoder.push(events);
+    std::iter::from_fn(|| decoder.next_event().ok().flatten())
+        .filter_map(|event| McpMessage::parse(event.data).ok())
+        .collect()
+}
+
+fn ends_event(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n")
+}
+
+/// Where the last whole event ends.
+fn last_event_end(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    while let Some(newline) = memrchr(b'\n', &bytes[..end]) {
+        if ends_event(&bytes[..=newline]) {
+            return Some(newline + 1);
+        }
+        end = newline;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_ends() {
+        for (bytes, want) in [
+            (&b"data: a\n\n"[..], Some(9)),
+            (b"data: a\n\ndata: b", Some(9)),
+            (b"data: a\r\n\r\ndata: b\n", Some(11)),
+            (b"data: a\n", None),
+            (b"", None),
+        ] {
+            assert_eq!(last_event_end(bytes), want, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn only_log_messages_are_dropped() {
+        let log = r#"data: {"jsonrpc":"2.0","method":"notifications\/message","params":{"level":"info"}}"#;
+        let other = r#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"x":"/message"}}"#;
+        let both = format!("{log}\n\n{other}\n\n");
+        assert_eq!(
+            without_logs(both.into()),
+            Bytes::from(format!("event: message\n{other}\n\n"))
+        );
+    }
+}

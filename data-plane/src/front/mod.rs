@@ -1,0 +1,136 @@
+//! The MCP listener: both eras of Streamable HTTP and HTTP+SSE, in front of every backend.
+//!
+//! - [`config`]: limits and trust
+//! - [`guard`]: Host and Origin, before every path
+//! - [`route`]: which door a path leads to
+//! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
+//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`log_filter`] on the way back)
+//! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
+//! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
+//! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
+//! - [`server`]: the accept loop
+
+pub mod batch;
+pub mod body;
+pub mod config;
+pub mod endpoint;
+pub mod events;
+pub mod guard;
+pub mod headers;
+pub mod log_filter;
+pub mod relay_legacy;
+pub mod relay_modern;
+pub mod reply;
+pub mod route;
+pub mod server;
+pub mod sse_client;
+pub mod transparent;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::backends::{Served, Table};
+use crate::session::Sessions;
+use omcp_mcp::refusal::Refusal;
+
+use body::Body;
+use config::FrontConfig;
+use guard::Trust;
+use route::Route;
+pub use server::serve;
+use sse_client::SseClients;
+
+/// What every request needs. One per listener.
+pub struct Front {
+    pub(crate) config: FrontConfig,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) sessions: Sessions,
+    pub(crate) sse_clients: SseClients,
+    table: Arc<Table>,
+}
+
+impl Front {
+    pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
+        let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
+        Self {
+            config,
+            trust,
+            sessions,
+            sse_clients: SseClients::default(),
+            table,
+        }
+    }
+
+    /// Answers one request that passed the guard.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let (parts, mut body) = request.into_parts();
+        if parts.method == Method::OPTIONS {
+            return preflight(&self.trust, &parts.headers);
+        }
+        let mut response = match Route::of(parts.uri.path()) {
+            Route::Mcp(name) => match self.table.get(name) {
+                Some(served) => Box::pin(endpoint::answer(self, &served, &parts, &mut body)).await,
+                None => reply::unknown_path(parts.uri.path()),
+            },
+            Route::Sse(name) => match self.table.get(name) {
+                Some(served) => self.sse_client(&served, &parts.method, &parts.headers).await,
+                None => reply::unknown_path(parts.uri.path()),
+            },
+            Route::SseMessage(name) => sse_client::post(self, name, &parts, &mut body).await,
+            Route::Unknown => reply::unknown_path(parts.uri.path()),
+        };
+        allow_origin(&parts.headers, &mut response);
+        response
+    }
+
+    async fn sse_client(&self, served: &Arc<Served>, method: &Method, headers: &HeaderMap) -> Response<Body> {
+        if method != Method::GET {
+            return reply::method_not_allowed("GET");
+        }
+        if !headers::Accepts::names_events(headers) {
+            return reply::refusal(&Refusal::not_acceptable("Accept must include text/event-stream"));
+        }
+        sse_client::open(self, served).await
+    }
+
+    /// 128 random bits in visible ASCII: possession is the only proof of a session.
+    pub(crate) fn new_session_id(&self) -> String {
+        let mut bits = [0; 16];
+        getrandom::fill(&mut bits).expect("the operating system provides randomness");
+        bits.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The origin was checked by the guard; a browser wants to read so.
+fn allow_origin(request: &HeaderMap, response: &mut Response<Body>) {
+    if let Some(origin) = request.get(http::header::ORIGIN) {
+        let headers = response.headers_mut();
+        headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(http::header::VARY, http::HeaderValue::from_static("Origin"));
+        headers.insert(
+            http::header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            http::HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate"),
+        );
+    }
+}
+
+fn preflight(trust: &Trust, request: &HeaderMap) -> Response<Body> {
+    if !trust.allows_origin(request) {
+        return reply::method_not_allowed("POST, GET, DELETE");
+    }
+    let mut response = reply::empty(StatusCode::NO_CONTENT);
+    allow_origin(request, &mut response);
+    let headers = response.headers_mut();
+    let methods = http::HeaderValue::from_static("POST, GET, DELETE, OPTIONS");
+    headers.insert(http::header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    if let Some(wanted) = request.get(http::header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(http::header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    headers.insert(
+        http::header::ACCESS_CONTROL_MAX_AGE,
+        http::HeaderValue::from_static("600"),
+    );
+    response
+}

@@ -1,0 +1,240 @@
+//! Mode R for legacy clients: a session with a lane of its own.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::envelope::Kind;
+use omcp_mcp::methods;
+use omcp_mcp::refusal::code;
+use omcp_mcp::revision::{Era, Revision};
+
+use super::body::Body;
+use super::config::FrontConfig;
+use super::events::{self, Follow};
+use super::headers::{self, Accepts};
+use super::{Front, reply};
+use crate::backends::Served;
+use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions};
+use crate::session::Session;
+use crate::session::event_id::{EventId, GENERAL};
+use crate::session::stream_log::StreamLog;
+
+/// For `initialize` to be answered, from the start of the process: package runners download first.
+const HANDSHAKE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Opens a session: a new connection, and the client's own handshake on it.
+pub async fn initialize(front: &Front, served: &Arc<Served>, request: &McpMessage) -> Response<Body> {
+    let Some(labels) = Labels::of(request) else {
+        return reply::accepted();
+    };
+    match handshake(front, served, request).await {
+        Ok((answer, None)) => refused(served, &labels, &answer),
+        Ok((answer, Some(session))) => {
+            let mut response = reply::json(labels.restore_response(&answer));
+            if let Ok(id) = HeaderValue::from_str(session.id()) {
+                response.headers_mut().insert(headers::SESSION_ID, id);
+            }
+            front.sessions.insert(session);
+            response
+        }
+        Err(error) => {
+            served.note_failure(&error);
+            reply::failure(labels.id(), served.name().as_str(), &error)
+        }
+    }
+}
+
+/// The backend said no to the handshake: a modern-only one names the revisions it wants.
+fn refused(served: &Served, labels: &Labels, answer: &McpMessage) -> Response<Body> {
+    let modern_only = answer.envelope().error_code() == Some(i64::from(code::UNSUPPORTED_VERSION));
+    let status = if modern_only {
+        StatusCode::BAD_REQUEST
+    } else {
+        StatusCode::OK
+    };
+    tracing::debug!(backend = %served.name(), "the backend refused a handshake");
+    reply::json_with_status(status, labels.restore_response(answer))
+}
+
+async fn handshake(
+    front: &Front,
+    served: &Arc<Served>,
+    request: &McpMessage,
+) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
+    front.sessions.check_room()?;
+    let connection = served.open_connection().await?;
+    let general = Arc::new(StreamLog::new(served.name().as_str(), None));
+    let mut options = LaneOptions::new(Era::Legacy, served.runtime().call_timeout());
+    options.unsolicited = Some(general.clone());
+    let lane = Lane::start(connection, options);
+    let answer = ask(&lane, request).await.inspect_err(|_| lane.close())?;
+    let Some(revision) = negotiated(&answer) else {
+        lane.close();
+        return Ok((answer, None));
+    };
+    let session = Session::new(front.new_session_id(), served.clone(), lane, revision, general);
+    Ok((answer, Some(Arc::new(session))))
+}
+
+async fn ask(lane: &Lane, request: &McpMessage) -> Result<McpMessage, GatewayError> {
+    let inbox = Inbox::new();
+    let minted = lane.mint();
+    lane.call(
+        minted,
+        Labels::replace(request, minted),
+        inbox.clone(),
+        CallTraits::of(request, Some(HANDSHAKE_TIMEOUT)),
+    )?;
+    loop {
+        match inbox.next().await {
+            Event::Final(message) => return Ok(message),
+            Event::Lost(error) => return Err(crate::backends::lane::again(&error)),
+            Event::Cancelled => return Err(GatewayError::closed("the handshake was cancelled")),
+            Event::Message(_) => {}
+        }
+    }
+}
+
+/// The revision the backend chose; `None` if it answered with an error.
+fn negotiated(answer: &McpMessage) -> Option<Revision> {
+    #[derive(serde::Deserialize)]
+    struct Chosen<'a> {
+        #[serde(borrow, rename = "protocolVersion")]
+        version: std::borrow::Cow<'a, str>,
+    }
+    let result = answer.envelope().result_range()?;
+    let chosen: Chosen<'_> = serde_json::from_slice(&answer.bytes()[result]).ok()?;
+    Some(Revision::parse(&chosen.version).unwrap_or(Revision::LATEST_LEGACY))
+}
+
+/// The revision a handshake asks for.
+pub fn requested_version(request: &McpMessage) -> String {
+    #[derive(serde::Deserialize)]
+    struct Wanted {
+        #[serde(rename = "protocolVersion")]
+        version: String,
+    }
+    let params = request
+        .envelope()
+        .params_range()
+        .map(|range| &request.bytes()[range]);
+    let wanted = params.and_then(|params| serde_json::from_slice::<Wanted>(params).ok());
+    wanted.map_or_else(|| "unknown".to_owned(), |wanted| wanted.version)
+}
+
+/// A message of an open session.
+pub async fn relay(
+    session: &Arc<Session>,
+    message: McpMessage,
+    accepts: Accepts,
+    config: &FrontConfig,
+) -> Response<Body> {
+    match message.envelope().kind() {
+        Kind::Request => request(session, &message, accepts, config).await,
+        Kind::Notification => notify(session, message),
+        Kind::Response | Kind::Error => forward(session, message),
+    }
+}
+
+fn notify(session: &Session, message: McpMessage) -> Response<Body> {
+    if message.method() != Some(methods::CANCELLED) {
+        return forward(session, message);
+    }
+    if let Some(id) = message.envelope().request_id_param(message.bytes()) {
+        session.cancel(id);
+    }
+    reply::accepted()
+}
+
+fn forward(session: &Session, message: McpMessage) -> Response<Body> {
+    if let Err(error) = session.lane().send(message) {
+        tracing::debug!(backend = session.backend(), error = %error.chain(), "a message could not be forwarded");
+    }
+    reply::accepted()
+}
+
+async fn request(
+    session: &Arc<Session>,
+    message: &McpMessage,
+    accepts: Accepts,
+    config: &FrontConfig,
+) -> Response<Body> {
+    let Some(labels) = Labels::of(message) else {
+        return reply::accepted();
+    };
+    if message.method() == Some(methods::PING) {
+        return reply::json(pong(labels.id()));
+    }
+    let id = Bytes::copy_from_slice(labels.id());
+    match session.call(message, labels) {
+        Ok((stream, log)) => answer(session, stream, log, accepts, config).await,
+        Err(error) => reply::failure(&id, session.backend(), &error),
+    }
+}
+
+pub fn pong(id: &[u8]) -> Bytes {
+    [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#]
+        .concat()
+        .into()
+}
+
+/// One JSON message if the answer is all there is, else a resumable stream.
+async fn answer(
+    session: &Session,
+    stream: u64,
+    log: Arc<StreamLog>,
+    accepts: Accepts,
+    config: &FrontConfig,
+) -> Response<Body> {
+    let presence = events::Presence::of(log.clone());
+    if accepts.events {
+        // Silence becomes a stream too, before any proxy on the way gives up.
+        drop(tokio::time::timeout(config.stream_after, log.not_empty()).await);
+    } else {
+        log.ended().await;
+    }
+    match log.answer(!accepts.events) {
+        Some(message) => {
+            session.forget_stream(stream);
+            reply::json(message)
+        }
+        None if !accepts.events => reply::accepted(),
+        None => {
+            let follow = Follow::From(0);
+            let events = events::resumable(log, stream, follow, session.revision(), config.keep_alive);
+            drop(presence);
+            reply::event_stream(events)
+        }
+    }
+}
+
+/// GET: the session's general stream, or the rest of one that broke off.
+pub fn listen(session: &Session, headers: &HeaderMap, config: &FrontConfig) -> Response<Body> {
+    let Some(last) = headers::value(headers, headers::LAST_EVENT_ID) else {
+        let (general, revision) = (session.general().clone(), session.revision());
+        return reply::event_stream(events::resumable(
+            general,
+            GENERAL,
+            Follow::Shared,
+            revision,
+            config.keep_alive,
+        ));
+    };
+    let place = EventId::parse(last);
+    let log = place.and_then(|place| Some((place, session.stream(place.stream)?)));
+    match log {
+        Some((place, log)) => {
+            let follow = Follow::From(place.number);
+            reply::event_stream(events::resumable(
+                log,
+                place.stream,
+                follow,
+                session.revision(),
+                config.keep_alive,
+            ))
+        }
+        None => reply::event_stream(Box::pin(futures_util::stream::empty())),
+    }
+}

@@ -1,0 +1,53 @@
+//! Which door a path leads to. Pure.
+
+/// The places of the MCP listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// `/mcp/<backend>`: Streamable HTTP of both eras.
+    Mcp(&'a str),
+    /// `/sse/<backend>`: the event stream of a 2024-11-05 client.
+    Sse(&'a str),
+    /// `/sse/<backend>/message`: where that client posts.
+    SseMessage(&'a str),
+    /// Nothing is here.
+    Unknown,
+}
+
+impl<'a> Route<'a> {
+    pub fn of(path: &'a str) -> Self {
+        let mut parts = path.strip_prefix('/').unwrap_or(path).splitn(3, '/');
+        match (
+            parts.next(),
+            parts.next().filter(|name| !name.is_empty()),
+            parts.next(),
+        ) {
+            (Some("mcp"), Some(name), None | Some("")) => Self::Mcp(name),
+            (Some("sse"), Some(name), None | Some("")) => Self::Sse(name),
+            (Some("sse"), Some(name), Some("message")) => Self::SseMessage(name),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Route;
+
+    #[test]
+    fn paths() {
+        for (path, want) in [
+            ("/mcp/a", Route::Mcp("a")),
+            ("/mcp/a/", Route::Mcp("a")),
+            ("/sse/a", Route::Sse("a")),
+            ("/sse/a/message", Route::SseMessage("a")),
+            ("/mcp", Route::Unknown),
+            ("/mcp/", Route::Unknown),
+            ("/mcp/a/b", Route::Unknown),
+            ("/sse/a/message/x", Route::Unknown),
+            ("/", Route::Unknown),
+            ("", Route::Unknown),
+        ] {
+            assert_eq!(Route::of(path), want, "{path}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! [`Session`]: one legacy client's conversation with one pipe.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::revision::Revision;
+use tokio::time::Instant;
+
+use super::event_id::GENERAL;
+use super::stream_log::StreamLog;
+use crate::backends::lane::{CallTraits, Labels, Lane};
+use crate::backends::{Served, SessionGuard};
+
+/// One client's conversation. The id is its only key, so it cannot be guessed: 128 random bits.
+pub struct Session {
+    id: String,
+    backend: Arc<Served>,
+    lane: Lane,
+    revision: Revision,
+    general: Arc<StreamLog>,
+    state: Mutex<State>,
+    next_stream: AtomicU64,
+    _counted: SessionGuard,
+}
+
+struct State {
+    streams: HashMap<u64, Arc<StreamLog>>,
+    /// The client's spelling of a request id -> ours, while the request is in flight.
+    calls: HashMap<Bytes, (u64, Arc<StreamLog>)>,
+    used: Instant,
+}
+
+impl Session {
+    pub fn new(
+        id: String,
+        backend: Arc<Served>,
+        lane: Lane,
+        revision: Revision,
+        general: Arc<StreamLog>,
+    ) -> Self {
+        let counted = backend.track_session(lane.pid());
+        let state = State {
+            streams: HashMap::new(),
+            calls: HashMap::new(),
+            used: Instant::now(),
+        };
+        let next_stream = AtomicU64::new(GENERAL + 1);
+        Self {
+            id,
+            backend,
+            lane,
+            revision,
+            general,
+            state: Mutex::new(state),
+            next_stream,
+            _counted: counted,
+        }
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn backend(&self) -> &str {
+        self.backend.name().as_str()
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    /// Starts a request of the client. Its events are in the log, under the number returned.
+    ///
+    /// # Errors
+    /// As [`Lane::call`].
+    pub fn call(&self, request: &McpMessage, labels: Labels) -> Result<(u64, Arc<StreamLog>), GatewayError> {
+        let minted = self.lane.mint();
+        let client_id = Bytes::copy_from_slice(labels.id());
+        let log = Arc::new(StreamLog::new(self.backend(), Some(labels)));
+        let timeout = Some(self.backend.runtime().call_timeout());
+        self.lane.call(
+            minted,
+            Labels::replace(request, minted),
+            log.clone(),
+            CallTraits::of(request, timeout),
+        )?;
+        let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.calls.retain(|_, (_, log)| !log.has_ended());
+        state.calls.insert(client_id, (minted, log.clone()));
+        state.streams.insert(stream, log.clone());
+        Ok((stream, log))
+    }
+
+    /// The client no longer wants the answer to its request `client_id` (raw spelling).
+    pub fn cancel(&self, client_id: &[u8]) {
+        let call = self.lock().calls.remove(client_id);
+        if let Some((minted, _)) = call {
+            self.lane.cancel(minted, "cancelled by the client");
+        }
+    }
+
+    /// The answer went out whole; nobody will resume this stream.
+    pub fn forget_stream(&self, stream: u64) {
+        self.lock().streams.remove(&stream);
+    }
+
+    pub fn stream(&self, stream: u64) -> Option<Arc<StreamLog>> {
+        if stream == GENERAL {
+            return Some(self.general.clone());
+        }
+        self.lock().streams.get(&stream).cloned()
+    }
+
+    pub fn general(&self) -> &Arc<StreamLog> {
+        &self.general
+    }
+
+    pub fn touch(&self) {
+        self.lock().used = Instant::now();
+    }
+
+    pub fn idle_for(&self) -> Duration {
+        let busy = self.lane.in_flight() > 0 || self.general.unread_since().is_none();
+        if busy {
+            Duration::ZERO
+        } else {
+            self.lock().used.elapsed()
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.lane.is_open()
+    }
+
+    /// The definition it was opened with is gone and its time to drain is over.
+    pub fn is_overdue(&self) -> bool {
+        self.backend.is_closed()
+    }
+
+    pub fn close(&self) {
+        self.lane.close();
+        self.general.end();
+    }
+
+    /// Gives up calls whose client has been away too long, and forgets their streams.
+    pub fn forget_unread(&self, window: Duration) {
+        let overdue = |log: &StreamLog| log.unread_since().is_some_and(|since| since.elapsed() > window);
+        let mut state = self.lock();
+        let abandoned: Vec<u64> = state
+            .calls
+            .values()
+            .filter(|(_, log)| !log.has_ended() && overdue(log))
+            .map(|(minted, _)| *minted)
+            .collect();
+        state.streams.retain(|_, log| !overdue(log));
+        state
+            .calls
+            .retain(|_, (_, log)| !log.has_ended() && !overdue(log));
+        drop(state);
+        for minted in abandoned {
+            self.lane.cancel(minted, "the client went away");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,139 @@
+//! TCP, TLS and the HTTP handshake with one backend.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use omcp_core::GatewayError;
+use tower::{Service, ServiceExt};
+
+type Payload = Full<Bytes>;
+
+/// HTTP/2 pings while idle, so that a half-open peer is noticed.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes connections to one URL.
+pub struct Dialer {
+    connector: HttpsConnector<HttpConnector>,
+    target: Uri,
+    timeout: Duration,
+}
+
+impl Dialer {
+    pub fn new(target: &Uri, timeout: Duration) -> Result<Self, GatewayError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(tcp);
+        Ok(Self {
+            connector,
+            target: target.clone(),
+            timeout,
+        })
+    }
+
+    pub async fn dial(&self) -> Result<Link, GatewayError> {
+        tokio::time::timeout(self.timeout, self.connect())
+            .await
+            .unwrap_or_else(|_| {
+                let ms = self.timeout.as_millis();
+                Err(GatewayError::timeout(format!(
+                    "connecting to {} took longer than {ms} ms",
+                    self.peer()
+                )))
+            })
+    }
+
+    async fn connect(&self) -> Result<Link, GatewayError> {
+        let mut connector = self.connector.clone();
+        let connecting = async { connector.ready().await?.call(self.target.clone()).await };
+        let io = connecting.await.map_err(|error| self.unreachable(error))?;
+        if io.connected().is_negotiated_h2() {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(PING_TIMEOUT)
+                .handshake(io)
+                .await
+                .map_err(|error| self.unreachable(error.into()))?;
+            tokio::spawn(connection);
+            return Ok(Link::Two(sender));
+        }
+        let (sender, connection) = http1::handshake(io)
+            .await
+            .map_err(|error| self.unreachable(error.into()))?;
+        tokio::spawn(connection);
+        Ok(Link::One(sender))
+    }
+
+    fn unreachable(&self, error: Box<dyn std::error::Error + Send + Sync>) -> GatewayError {
+        GatewayError::unreachable(format!("cannot connect to {}", self.peer())).with_source(error)
+    }
+
+    /// Host and port: the path may hold a secret.
+    fn peer(&self) -> &str {
+        self.target
+            .authority()
+            .map_or("the backend", |authority| authority.as_str())
+    }
+}
+
+/// The sending half of one connection.
+pub enum Link {
+    One(http1::SendRequest<Payload>),
+    Two(http2::SendRequest<Payload>),
+}
+
+impl Link {
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Self::Two(_))
+    }
+
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::One(sender) => sender.is_closed(),
+            Self::Two(sender) => sender.is_closed(),
+        }
+    }
+
+    /// A second handle, where the connection carries many requests at once.
+    pub fn share(&self) -> Option<Self> {
+        match self {
+            Self::One(_) => None,
+            Self::Two(sender) => Some(Self::Two(sender.clone())),
+        }
+    }
+
+    /// Sends a request. If nothing of it was written, it comes back with the error.
+    pub async fn send(
+        &mut self,
+        request: Request<Payload>,
+    ) -> Result<Response<Incoming>, (Option<Request<Payload>>, hyper::Error)> {
+        let sent = match self {
+            Self::One(sender) => {
+                if let Err(error) = sender.ready().await {
+                    return Err((Some(request), error));
+                }
+                sender.try_send_request(request).await
+            }
+            Self::Two(sender) => {
+                if let Err(error) = sender.ready().await {
+                    return Err((Some(request), error));
+                }
+                sender.try_send_request(request).await
+            }
+        };
+        sent.map_err(|mut error| (error.take_message(), error.into_error()))
+    }
+}

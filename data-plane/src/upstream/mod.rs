@@ -1,0 +1,153 @@
+//! The way to a backend that is an HTTP server: pooled connections, bytes streamed both ways.
+//!
+//! - [`dial`]: TCP, TLS and the HTTP handshake
+//! - [`pool`]: idle connections, newest first
+//! - [`streamed`]: an answer's body, which gives its connection back at the end
+
+mod dial;
+mod pool;
+mod streamed;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http_body_util::Full;
+use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
+
+use dial::{Dialer, Link};
+use pool::Pool;
+pub use streamed::Streamed;
+
+/// One HTTP endpoint and the connections to it.
+pub struct Upstream {
+    dialer: Dialer,
+    pool: Arc<Pool>,
+    target: Uri,
+    path: PathAndQuery,
+    host: HeaderValue,
+    headers: HeaderMap,
+}
+
+impl Upstream {
+    /// # Errors
+    /// `InvalidSettings` if the URL or a header cannot be sent; the header's value is not repeated.
+    pub fn new(settings: &HttpUpstream) -> Result<Self, GatewayError> {
+        let target: Uri = settings.url.parse().map_err(|_| invalid("url: is not a URL"))?;
+        let authority = target.authority().ok_or_else(|| invalid("url: has no host"))?;
+        let host =
+            HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("url: has an unusable host"))?;
+        let path = target
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let headers = parse_headers(&settings.headers)?;
+        let dialer = Dialer::new(&target, settings.connect_timeout)?;
+        Ok(Self {
+            dialer,
+            pool: Arc::new(Pool::default()),
+            target,
+            path,
+            host,
+            headers,
+        })
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    ///
+    /// A pooled connection that turns out to be closed is replaced, as long as nothing of the request
+    /// was sent.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Timeout` (connecting, or no head within `timeout`), `Closed`.
+    pub async fn send(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Response<Streamed>, GatewayError> {
+        let exchange = self.exchange(self.request(method, headers, body));
+        tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
+            Err(GatewayError::timeout(format!(
+                "no answer from the backend within {} ms",
+                timeout.as_millis()
+            )))
+        })
+    }
+
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Streamed>, GatewayError> {
+        while let Some(mut link) = self.pool.take() {
+            self.address(&mut request, &link);
+            match link.send(request).await {
+                Ok(response) => return Ok(self.stream(response, link)),
+                Err((Some(unsent), _)) => request = unsent,
+                Err((None, error)) => return Err(broken(error)),
+            }
+        }
+        let mut link = self.dialer.dial().await?;
+        self.address(&mut request, &link);
+        let response = link.send(request).await.map_err(|(_, error)| broken(error))?;
+        Ok(self.stream(response, link))
+    }
+
+    fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// HTTP/1 wants the path and a Host, HTTP/2 the whole URL and no Host.
+    fn address(&self, request: &mut Request<Full<Bytes>>, link: &Link) {
+        if link.is_http2() {
+            *request.uri_mut() = self.target.clone();
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(HOST);
+        } else {
+            *request.uri_mut() = Uri::from(self.path.clone());
+            request.headers_mut().insert(HOST, self.host.clone());
+        }
+    }
+
+    fn stream(&self, response: Response<hyper::body::Incoming>, link: Link) -> Response<Streamed> {
+        response.map(|body| Streamed::new(body, link, &self.pool))
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap, GatewayError> {
+    let mut headers = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        let key: HeaderName = name
+            .parse()
+            .map_err(|_| invalid(format!("headers.{name}: is not a header name")))?;
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| invalid(format!("headers.{name}: its value cannot be sent in a header")))?;
+        value.set_sensitive(true);
+        headers.append(key, value);
+    }
+    Ok(headers)
+}
+
+fn invalid(context: impl Into<String>) -> GatewayError {
+    GatewayError::new(ErrorKind::InvalidSettings, context)
+}
+
+fn broken(error: hyper::Error) -> GatewayError {
+    GatewayError::closed("the backend broke off before it answered").with_source(error)
+}
