@@ -1,0 +1,124 @@
+//! The fixture server as a program: a strict MCP server that can also misbehave on request.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use omcp_tests::fixture::behaviour::Quirk;
+use omcp_tests::fixture::{Eras, Fixture, http, sse, stdio};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(name = "omcp-fixture", version, about = "A strict MCP server for tests")]
+struct Arguments {
+    /// Which eras to serve: handshake revisions up to 2025-11-25, the stateless 2026-07-28, or both.
+    #[arg(long, global = true, value_enum, default_value_t = Era::Both)]
+    era: Era,
+
+    /// Entries per page of a listing; 0 lists everything at once.
+    #[arg(long, global = true, default_value_t = 0)]
+    page_size: usize,
+
+    /// Misbehave: exit-at-once, hang-handshake, garbage, half-line, flood-stderr, slow-start-ms=N,
+    /// ignore-eof, ignore-sigterm (on stdio), die-on=TOOL (anywhere). Can be repeated.
+    #[arg(long, global = true, value_name = "KIND[=VALUE]")]
+    behave: Vec<Quirk>,
+
+    #[command(subcommand)]
+    transport: Transport,
+}
+
+#[derive(Subcommand)]
+enum Transport {
+    /// Newline-delimited JSON over stdin and stdout, until stdin ends.
+    Stdio,
+    /// Streamable HTTP at /mcp.
+    Http(Listen),
+    /// HTTP+SSE of 2024-11-05 at /sse and /message.
+    Sse(Listen),
+}
+
+#[derive(clap::Args)]
+struct Listen {
+    /// Address; port 0 picks a free one. The URL is the first line on stdout.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Era {
+    Both,
+    Legacy,
+    Modern,
+}
+
+impl From<Era> for Eras {
+    fn from(era: Era) -> Self {
+        match era {
+            Era::Both => Self::Both,
+            Era::Legacy => Self::Legacy,
+            Era::Modern => Self::Modern,
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("omcp-fixture: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let behaviour = arguments.behave.into_iter().collect();
+    let fixture = Arc::new(Fixture::new(arguments.era.into(), behaviour, arguments.page_size));
+    let stop = stop_signal(fixture.behaviour.ignore_sigterm)?;
+    match arguments.transport {
+        Transport::Stdio => {
+            tokio::select! {
+                served = stdio::serve(fixture, tokio::io::stdin(), tokio::io::stdout()) => served?,
+                () = stop => {}
+            }
+            // The thread that reads stdin cannot be interrupted, and would keep the runtime waiting.
+            std::process::exit(0);
+        }
+        Transport::Http(Listen { listen }) => {
+            let listener = http::bind(listen).with_context(|| format!("binding {listen}"))?;
+            announce(listener.local_addr()?, http::PATH)?;
+            http::serve(listener, fixture, stop).await;
+        }
+        Transport::Sse(Listen { listen }) => {
+            let listener = http::bind(listen).with_context(|| format!("binding {listen}"))?;
+            announce(listener.local_addr()?, sse::PATH)?;
+            sse::serve(listener, fixture, stop).await;
+        }
+    }
+    Ok(())
+}
+
+fn announce(address: SocketAddr, path: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{address}{path}")?;
+    Ok(stdout.flush()?)
+}
+
+fn stop_signal(ignore_sigterm: bool) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => if !ignore_sigterm { return },
+                _ = interrupt.recv() => return,
+            }
+        }
+    })
+}

@@ -1,0 +1,9 @@
+//! Test fixtures for the gateway.
+//!
+//! Reading order:
+//!
+//! * [`fixture`]: a strict MCP server of our own, independent of every gateway crate. It speaks the
+//!   handshake revisions (2024-11-05 to 2025-11-25) and the stateless revision (2026-07-28) side by side, over
+//!   stdio, Streamable HTTP and HTTP+SSE. The `omcp-fixture` program is its command line.
+
+pub mod fixture;
