@@ -1,6 +1,9 @@
 //! Tool arguments repeated in `Mcp-Param-*` headers [2026-07-28 Streamable HTTP: Custom Headers from Tool
 //! Parameters].
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
@@ -205,9 +208,25 @@ pub fn param_fields(params: &[ParamHeader], arguments: &[u8], f: &mut dyn FnMut(
             continue;
         };
         if let Some(text) = field_text(raw) {
-            f(&param.header, &encode_if_needed(&text));
+            let text = if is_number(raw) {
+                &text[..whole_len(&text)]
+            } else {
+                &text
+            };
+            f(&param.header, &encode_if_needed(text));
         }
     }
+}
+
+fn is_number(raw: &[u8]) -> bool {
+    matches!(raw.first(), Some(b'-' | b'0'..=b'9'))
+}
+
+/// Bytes of a number without a fraction of zeros: 2 for `42.0`.
+fn whole_len(text: &str) -> usize {
+    text.trim_end_matches('0')
+        .strip_suffix('.')
+        .map_or(text.len(), str::len)
 }
 
 /// `None` for values a header does not carry: `null`, objects, arrays.
@@ -229,7 +248,7 @@ fn check<H: HeaderView + ?Sized>(param: &ParamHeader, arguments: &[u8], headers:
         (Field::One(_), None) => Err("has no counterpart in the arguments".into()),
         (Field::One(field), Some(text)) => {
             let named = decode(field).map_err(|why| why.to_string())?;
-            let numeric = raw.is_some_and(|raw| raw[0] == b'-' || raw[0].is_ascii_digit());
+            let numeric = raw.is_some_and(is_number);
             if named == text || numeric && same_number(&named, &text) {
                 return Ok(());
             }
