@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use omcp_tests::fixture::behaviour::Quirk;
-use omcp_tests::fixture::{Eras, Fixture, http, sse, stdio};
+use omcp_tests::fixture::{Eras, Fixture, Settings, http, sse, stdio};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -22,6 +22,11 @@ struct Arguments {
     /// Entries per page of a listing; 0 lists everything at once.
     #[arg(long, global = true, default_value_t = 0)]
     page_size: usize,
+
+    /// Over HTTP, answer with an event stream even when JSON would do. Without it, a client whose Accept names
+    /// text/event-stream first gets one.
+    #[arg(long, global = true)]
+    always_events: bool,
 
     /// Misbehave: exit-at-once, hang-handshake, garbage, half-line, flood-stderr, slow-start-ms=N,
     /// ignore-eof, ignore-sigterm (on stdio), die-on=TOOL (anywhere). Can be repeated.
@@ -79,8 +84,13 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let behaviour = arguments.behave.into_iter().collect();
-    let fixture = Arc::new(Fixture::new(arguments.era.into(), behaviour, arguments.page_size));
-    let stop = stop_signal(fixture.behaviour.ignore_sigterm)?;
+    let fixture = Arc::new(Fixture::new(Settings {
+        eras: arguments.era.into(),
+        behaviour,
+        page_size: arguments.page_size,
+        always_events: arguments.always_events,
+    }));
+    let stop = stop_signal(fixture.settings.behaviour.ignore_sigterm)?;
     match arguments.transport {
         Transport::Stdio => {
             tokio::select! {
