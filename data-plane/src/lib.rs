@@ -1,1 +1,80 @@
+//! The node: receives backend definitions, builds runtimes from them, and proxies MCP traffic.
+//!
+//! In reading order:
+//!
+//! - [`config`]: what a node is started with
+//! - [`node`]: its parts, their order of start and end
+//! - [`sync`]: what it receives from the control plane, and keeps
+//! - [`backends`]: what it builds from that
+//! - [`host`]: what its machine lends to backends
+//! - [`front`], [`session`]: MCP clients come in
+//! - [`upstream`]: the way out to backends that are HTTP servers
+//! - [`admin`]: health, metrics, logs and state of this node
+//! - [`failure`], [`backoff`], [`telemetry`]: small things used all over
+//!
+//! A program with runtime types of its own is this node with a longer registry:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     omcp_data_plane::main(omcp_runtimes::builtin() /* .with(MyRuntime)? */)
+//! }
+//! ```
 
+pub mod admin;
+pub mod backends;
+pub mod backoff;
+pub mod config;
+pub mod failure;
+pub mod front;
+pub mod host;
+pub mod node;
+pub mod session;
+mod signals;
+pub mod sync;
+pub mod telemetry;
+pub mod upstream;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use omcp_core::RuntimeRegistry;
+
+pub use config::{Args, NodeConfig};
+pub use node::{Node, NodeError};
+
+/// The whole program: reads the arguments, starts an async runtime and runs a node that offers the types
+/// of `registry` until it is told to stop.
+pub fn main(registry: RuntimeRegistry) -> ExitCode {
+    let args = Args::parse();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(args, registry)),
+        Err(error) => complain(&error),
+    }
+}
+
+/// [`main`] for a program that has an async runtime already.
+pub async fn run(args: Args, registry: RuntimeRegistry) -> ExitCode {
+    telemetry::start();
+    match serve(args.into(), registry).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error),
+    }
+}
+
+async fn serve(config: NodeConfig, registry: RuntimeRegistry) -> Result<(), NodeError> {
+    let (stop, hurry) = signals::stop_and_hurry().map_err(NodeError::Signals)?;
+    let node = Node::build(config, registry).await?;
+    println!("listening mcp={} admin={}", node.mcp_url(), node.admin_url());
+    node.run_until(stop, hurry).await
+}
+
+fn complain(error: &dyn std::error::Error) -> ExitCode {
+    let mut line = format!("omcp-data-plane: {error}");
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    eprintln!("{line}");
+    ExitCode::FAILURE
+}

@@ -1,1 +1,5 @@
-fn main() {}
+//! The node with the built-in runtime types.
+
+fn main() -> std::process::ExitCode {
+    omcp_data_plane::main(omcp_runtimes::builtin())
+}

@@ -1,0 +1,81 @@
+//! The Prometheus text of a node.
+
+use std::fmt::{Display, Write};
+
+use omcp_proto::v1::{BackendState, BackendStatus};
+
+use crate::sync::view::View;
+
+const STATES: [BackendState; 5] = [
+    BackendState::Starting,
+    BackendState::Ready,
+    BackendState::Failing,
+    BackendState::Stopped,
+    BackendState::Rejected,
+];
+
+/// The word for a state, as metrics and pages write it.
+pub fn state_name(state: BackendState) -> &'static str {
+    match state {
+        BackendState::Unspecified => "unknown",
+        BackendState::Starting => "starting",
+        BackendState::Ready => "ready",
+        BackendState::Failing => "failing",
+        BackendState::Stopped => "stopped",
+        BackendState::Rejected => "rejected",
+    }
+}
+
+/// All metrics of this moment.
+pub fn text(view: &View, statuses: &[BackendStatus], connections_opened: u64) -> String {
+    let mut page = Page(String::with_capacity(4096 + statuses.len() * 128));
+    page.metric("omcp_config_revision", "gauge", "Revision of the store that this node has applied.");
+    page.sample("omcp_config_revision", "", view.revision);
+    page.metric("omcp_config_persisted_revision", "gauge", "Revision in the last-good file.");
+    page.sample("omcp_config_persisted_revision", "", view.persisted_revision);
+    page.metric("omcp_config_held_mass_removal", "gauge", "Whether a removal of most backends is held back.");
+    page.sample("omcp_config_held_mass_removal", "", u8::from(view.held_mass_removal));
+    page.metric("omcp_control_plane_connected", "gauge", "Whether the sync stream is open.");
+    page.sample("omcp_control_plane_connected", "", u8::from(view.connected));
+    if let Some(heard) = view.heard {
+        page.metric("omcp_control_plane_silence_seconds", "gauge", "Time since the control plane was last heard.");
+        page.sample("omcp_control_plane_silence_seconds", "", heard.elapsed().as_secs_f64());
+    }
+    page.metric("omcp_connections_opened_total", "counter", "Connections to backends opened since the start.");
+    page.sample("omcp_connections_opened_total", "", connections_opened);
+    backends(&mut page, statuses);
+    page.0
+}
+
+fn backends(page: &mut Page, statuses: &[BackendStatus]) {
+    page.metric("omcp_backends", "gauge", "Backends of this node by state.");
+    for state in STATES {
+        let count = statuses.iter().filter(|status| status.state() == state).count();
+        page.sample("omcp_backends", &format!("{{state=\"{}\"}}", state_name(state)), count);
+    }
+    page.metric("omcp_backend_state", "gauge", "1 for the state that a backend is in.");
+    for status in statuses {
+        let labels = format!("{{backend=\"{}\",state=\"{}\"}}", status.backend, state_name(status.state()));
+        page.sample("omcp_backend_state", &labels, 1);
+    }
+    page.metric("omcp_backend_sessions", "gauge", "Sessions open with a backend.");
+    for status in statuses {
+        page.sample("omcp_backend_sessions", &format!("{{backend=\"{}\"}}", status.backend), status.sessions);
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        self.line(format_args!("{name}{labels} {value}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.0, "{line}").expect("a String takes everything");
+    }
+}

@@ -1,0 +1,111 @@
+//! [`Builder`]: from a spec's bytes to a served definition, or the reason why not.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use omcp_core::reference::{Resolve, resolve_text};
+use omcp_core::{
+    Backend, BackendName, ErrorKind, GatewayError, Revision, Runtime, RuntimeContext, RuntimeRegistry,
+};
+use omcp_proto::v1::{BackendSpec, RejectionCode};
+use prost::Message;
+
+use super::health::{ERROR_LEN_MAX, bounded};
+use super::served::{Served, Shared};
+use super::stderr::StderrRing;
+use crate::upstream::Upstream;
+
+/// Why a definition cannot be served here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: RejectionCode,
+    /// Path of the bad field, if it is one.
+    pub field: String,
+    /// For people, without secrets.
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(code: RejectionCode, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, field: field.into(), message: bounded(message.into(), ERROR_LEN_MAX) }
+    }
+}
+
+impl From<&GatewayError> for Refusal {
+    fn from(error: &GatewayError) -> Self {
+        let code = match error.kind() {
+            ErrorKind::UnknownRuntime => RejectionCode::UnknownType,
+            ErrorKind::InvalidSettings => RejectionCode::Invalid,
+            ErrorKind::MissingReference => RejectionCode::MissingReference,
+            ErrorKind::Limit => RejectionCode::Limit,
+            _ => RejectionCode::BuildFailed,
+        };
+        let field = if code == RejectionCode::UnknownType { "runtime.type" } else { "" };
+        Self::new(code, field, error.chain())
+    }
+}
+
+/// What a node needs to build runtimes.
+pub struct Builder {
+    registry: RuntimeRegistry,
+    resolve: Box<dyn Resolve>,
+    shared: Arc<Shared>,
+}
+
+impl Builder {
+    pub fn new(registry: RuntimeRegistry, resolve: impl Resolve + 'static, shared: Arc<Shared>) -> Self {
+        Self { registry, resolve: Box::new(resolve), shared }
+    }
+
+    /// Reads what was asked.
+    ///
+    /// # Errors
+    /// `DECODE` for bytes that are no spec, `INVALID` for a spec that breaks a rule.
+    pub fn read(name: &BackendName, spec: &Bytes) -> Result<Backend, Refusal> {
+        let spec = BackendSpec::decode(spec.clone())
+            .map_err(|error| Refusal::new(RejectionCode::Decode, "", format!("the spec cannot be read: {error}")))?;
+        omcp_proto::convert::backend(name.as_str(), &spec).map_err(|found| {
+            let field = found.first().map(|first| first.field.clone()).unwrap_or_default();
+            let reasons: Vec<_> = found.iter().map(ToString::to_string).collect();
+            Refusal::new(RejectionCode::Invalid, field, reasons.join("; "))
+        })
+    }
+
+    /// Builds its runtime. No I/O beyond the local file system; foreign code may panic in it.
+    ///
+    /// # Errors
+    /// Why it cannot be built on this node.
+    pub fn build(
+        &self,
+        backend: Backend,
+        revision: Revision,
+        stderr: &Arc<StderrRing>,
+    ) -> Result<Arc<Served>, Refusal> {
+        let env = self.environment(&backend).map_err(|(field, error)| {
+            Refusal { field, ..Refusal::from(&error) }
+        })?;
+        let context = RuntimeContext { backend: backend.name.clone(), env, stderr: stderr.clone() };
+        let runtime = self.runtime(&backend, context).map_err(|error| Refusal::from(&error))?;
+        let upstream = runtime.http().map(Upstream::new).transpose().map_err(|error| Refusal::from(&error))?;
+        Ok(Served::new(backend, revision, runtime.into(), upstream.map(Arc::new), self.shared.clone()))
+    }
+
+    fn environment(&self, backend: &Backend) -> Result<BTreeMap<String, String>, (String, GatewayError)> {
+        let resolved = |(name, value): (&String, &String)| match resolve_text(value, &*self.resolve) {
+            Ok(value) => Ok((name.clone(), value)),
+            Err(error) => Err((format!("env.{name}"), error)),
+        };
+        backend.env.iter().map(resolved).collect()
+    }
+
+    fn runtime(&self, backend: &Backend, context: RuntimeContext) -> Result<Box<dyn Runtime>, GatewayError> {
+        let create =
+            AssertUnwindSafe(|| self.registry.create_runtime(&backend.runtime, &*self.resolve, context));
+        catch_unwind(create).unwrap_or_else(|_| {
+            let name = backend.runtime.type_name();
+            Err(GatewayError::new(ErrorKind::Internal, format!("runtime type {name} panicked while it was built")))
+        })
+    }
+}

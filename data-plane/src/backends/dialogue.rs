@@ -1,0 +1,108 @@
+//! [`Dialogue`]: questions of the gateway's own over one connection, one at a time.
+
+use std::time::Duration;
+
+use omcp_core::{BackendConnection, GatewayError, McpMessage};
+use omcp_mcp::methods;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// A connection that nobody else uses yet.
+pub struct Dialogue {
+    connection: Box<dyn BackendConnection>,
+    next_id: u64,
+}
+
+/// A JSON-RPC error that the peer answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    pub code: i64,
+    pub data: Value,
+}
+
+impl Dialogue {
+    pub fn new(connection: Box<dyn BackendConnection>) -> Self {
+        // Apart from the ids that a lane mints on the same connection afterwards.
+        Self { connection, next_id: 1 << 40 }
+    }
+
+    /// Asks, and waits for the answer. Whatever else the peer says meanwhile is refused or dropped.
+    ///
+    /// # Errors
+    /// The connection broke or `deadline` passed. A JSON-RPC error is no error here.
+    pub async fn ask(
+        &mut self,
+        method: &str,
+        params: &Value,
+        deadline: Duration,
+    ) -> Result<Result<Value, Refused>, GatewayError> {
+        let asked = timeout(deadline, self.exchange(method, params)).await;
+        asked.unwrap_or_else(|_| {
+            Err(GatewayError::timeout(format!("no answer to {method} within {} s", deadline.as_secs())))
+        })
+    }
+
+    async fn exchange(&mut self, method: &str, params: &Value) -> Result<Result<Value, Refused>, GatewayError> {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
+        let own = id.to_string();
+        loop {
+            let Some(message) = self.connection.recv().await? else {
+                return Err(GatewayError::closed(format!("the connection ended before an answer to {method}")));
+            };
+            match message.method() {
+                Some(asked) if message.id().is_some() => self.answer(asked, &message).await?,
+                None if message.id() == Some(own.as_bytes()) => return read(&message, method),
+                _ => {}
+            }
+        }
+    }
+
+    /// A notification of the gateway's own.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn tell(&mut self, method: &str) -> Result<(), GatewayError> {
+        self.send(&json!({"jsonrpc": "2.0", "method": method})).await
+    }
+
+    /// A peer may ping before it answers; anything else is too early.
+    async fn answer(&mut self, asked: &str, message: &McpMessage) -> Result<(), GatewayError> {
+        let id: Value = message.id().and_then(|id| serde_json::from_slice(id).ok()).unwrap_or_default();
+        let answer = if asked == methods::PING {
+            json!({"jsonrpc": "2.0", "id": id, "result": {}})
+        } else {
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "not offered during a probe"}})
+        };
+        self.send(&answer).await
+    }
+
+    async fn send(&mut self, message: &Value) -> Result<(), GatewayError> {
+        self.connection.send(McpMessage::trusted(message.to_string().into())).await
+    }
+
+    /// Gives the connection on: nothing is in flight on it.
+    pub fn into_connection(self) -> Box<dyn BackendConnection> {
+        self.connection
+    }
+
+    /// Ends the connection and waits until the peer is gone, at most for `patience`.
+    pub async fn close(mut self, patience: Duration) {
+        match timeout(patience, self.connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(error = %error.chain(), "connection did not close cleanly"),
+            Err(_) => tracing::debug!("connection did not close in time"),
+        }
+    }
+}
+
+fn read(message: &McpMessage, method: &str) -> Result<Result<Value, Refused>, GatewayError> {
+    let mut answer: Value = serde_json::from_slice(message.bytes())
+        .map_err(|error| GatewayError::protocol(format!("the answer to {method} is not JSON")).with_source(error))?;
+    if let Some(error) = answer.get_mut("error") {
+        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
+        return Ok(Err(Refused { code, data: error.get_mut("data").map(Value::take).unwrap_or_default() }));
+    }
+    Ok(Ok(answer.get_mut("result").map(Value::take).unwrap_or_default()))
+}

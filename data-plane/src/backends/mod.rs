@@ -1,0 +1,39 @@
+//! The backends of this node: built from definitions, probed, served, replaced, retired.
+//!
+//! In reading order:
+//!
+//! - [`eras`]: which protocol eras a backend speaks
+//! - [`stderr`]: what its processes wrote to their standard error
+//! - [`health`]: what is known of whether it answers
+//! - [`changes`]: the names of which something new is to be told
+//! - [`schemas`]: which arguments of its tools travel as headers as well
+//! - [`lane`]: one upstream protocol context
+//! - [`queue`]: what is to be probed next
+//! - [`served`]: one built definition: what fronts and sessions hold
+//! - [`dialogue`], [`probe`]: asking a backend what it speaks
+//! - [`prober`]: the few workers that do so
+//! - [`table`]: name to served definition, swapped as a whole
+//! - [`build`]: from a spec's bytes to a served definition, or the reason why not
+//! - [`entry`]: one backend through all its definitions
+//! - [`set`]: the task that owns the entries
+
+pub mod build;
+pub mod changes;
+pub mod dialogue;
+pub mod entry;
+pub mod eras;
+pub mod health;
+pub mod lane;
+pub mod probe;
+pub mod prober;
+pub mod queue;
+pub mod schemas;
+pub mod served;
+pub mod set;
+pub mod stderr;
+pub mod table;
+
+pub use eras::Eras;
+pub use served::{Served, SessionGuard};
+pub use set::{BackendSet, Wanted};
+pub use table::Table;

@@ -1,0 +1,130 @@
+//! [`StderrRing`]: the last lines that a backend's processes wrote to their standard error.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use omcp_core::StderrSink;
+use tokio::sync::broadcast;
+
+/// Bytes kept per backend: a few screens, and 640 MiB at most for 10,000 of them that all write.
+pub const RING_LEN_MAX: usize = 64 * 1024;
+/// Longest line kept, bytes; the rest of it is dropped.
+pub const LINE_LEN_MAX: usize = 4 * 1024;
+/// Lines a follower may lag behind before it misses some.
+const FOLLOW_LINES: usize = 256;
+
+/// A bounded ring of lines. Costs nothing until the first line comes.
+#[derive(Default)]
+pub struct StderrRing {
+    inner: Mutex<Ring>,
+}
+
+#[derive(Default)]
+struct Ring {
+    lines: VecDeque<Box<str>>,
+    len: usize,
+    followers: Option<broadcast::Sender<Box<str>>>,
+}
+
+impl StderrRing {
+    /// The newest `count` lines, oldest first.
+    pub fn last(&self, count: usize) -> Vec<Box<str>> {
+        let ring = self.lock();
+        let skip = ring.lines.len().saturating_sub(count);
+        ring.lines.iter().skip(skip).cloned().collect()
+    }
+
+    /// The newest lines that fit `len_max` bytes, oldest first.
+    pub fn tail(&self, len_max: usize) -> Vec<String> {
+        let ring = self.lock();
+        let mut len = 0;
+        let fits = |line: &&Box<str>| {
+            len += line.len();
+            len <= len_max
+        };
+        let mut lines: Vec<_> = ring.lines.iter().rev().take_while(fits).map(|line| line.to_string()).collect();
+        lines.reverse();
+        lines
+    }
+
+    /// The newest `count` lines, and those to come.
+    pub fn follow(&self, count: usize) -> (Vec<Box<str>>, broadcast::Receiver<Box<str>>) {
+        let mut ring = self.lock();
+        let skip = ring.lines.len().saturating_sub(count);
+        let lines = ring.lines.iter().skip(skip).cloned().collect();
+        let followers = ring.followers.get_or_insert_with(|| broadcast::channel(FOLLOW_LINES).0);
+        (lines, followers.subscribe())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Ring> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StderrSink for StderrRing {
+    fn line(&self, line: &[u8]) {
+        let line = readable(line);
+        let mut ring = self.lock();
+        ring.len += line.len();
+        while ring.len > RING_LEN_MAX {
+            let Some(oldest) = ring.lines.pop_front() else { break };
+            ring.len -= oldest.len();
+        }
+        if let Some(followers) = &ring.followers
+            && followers.send(line.clone()).is_err()
+        {
+            ring.followers = None;
+        }
+        ring.lines.push_back(line);
+    }
+}
+
+/// Text that may go to a terminal: no control bytes, so that no backend can move its cursor.
+fn readable(line: &[u8]) -> Box<str> {
+    let line = &line[..line.len().min(LINE_LEN_MAX)];
+    let text = String::from_utf8_lossy(line);
+    let plain = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !c.is_control());
+    plain.collect::<String>().into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_bytes_go_and_long_lines_end() {
+        let ring = StderrRing::default();
+        ring.line(b"\x1b[31mred\x07\tx\r");
+        ring.line(&[b'y'; LINE_LEN_MAX + 5]);
+        ring.line(b"\xff\xfe");
+        let lines = ring.last(9);
+        assert_eq!(&*lines[0], "[31mred x");
+        assert_eq!(lines[1].len(), LINE_LEN_MAX);
+        assert_eq!(&*lines[2], "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let ring = StderrRing::default();
+        for n in 0..20_000 {
+            ring.line(format!("line {n:05}").as_bytes());
+        }
+        assert!(ring.lock().len <= RING_LEN_MAX);
+        assert_eq!(ring.last(2), ["line 19998".into(), "line 19999".into()]);
+        assert_eq!(ring.tail(25), ["line 19998", "line 19999"]);
+        assert!(ring.tail(5).is_empty());
+    }
+
+    #[test]
+    fn followers_hear_what_comes() {
+        let ring = StderrRing::default();
+        ring.line(b"old");
+        let (lines, mut news) = ring.follow(5);
+        ring.line(b"new");
+        assert_eq!(lines, ["old".into()]);
+        assert_eq!(news.try_recv().as_deref(), Ok("new"));
+        drop(news);
+        ring.line(b"nobody listens");
+        assert!(ring.lock().followers.is_none());
+    }
+}

@@ -1,0 +1,178 @@
+//! [`Args`]: what the program is started with; [`NodeConfig`]: what a node needs to know.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::front::config::FrontConfig;
+
+/// A node of Open MCP Gateway: receives backend definitions and proxies MCP traffic to them.
+#[derive(Clone, Debug, Parser)]
+#[command(version, about)]
+pub struct Args {
+    /// Name of this node, unique in the fleet [default: the host name]
+    #[arg(long, env = "OMCP_NODE_NAME")]
+    pub name: Option<String>,
+    /// Control plane to take definitions from
+    #[arg(long, env = "OMCP_CONTROL_PLANE", value_name = "URL", default_value = "http://127.0.0.1:4182")]
+    pub control_plane: String,
+    /// Address to serve MCP on
+    #[arg(long, env = "OMCP_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:4180")]
+    pub listen: SocketAddr,
+    /// Address to serve health, metrics and logs on
+    #[arg(long, env = "OMCP_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:4183")]
+    pub admin_listen: SocketAddr,
+    /// Where the last-good files are kept [default: omcp/nodes/NAME in the user's state directory]
+    #[arg(long, env = "OMCP_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Where the files of ${file:NAME} references are
+    #[arg(long, env = "OMCP_SECRETS_DIR", value_name = "DIR")]
+    pub secrets_dir: Option<PathBuf>,
+    /// How long requests may take to finish when the node stops
+    #[arg(long, env = "OMCP_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 20_000)]
+    pub drain_timeout_ms: u64,
+    /// Listen on addresses that other machines reach, without encryption or authentication
+    #[arg(long, env = "OMCP_INSECURE_LISTEN")]
+    pub insecure_listen: bool,
+    /// URL by which clients and other nodes reach the MCP listener [default: its address]
+    #[arg(long, env = "OMCP_ADVERTISE_URL", value_name = "URL")]
+    pub advertise_url: Option<String>,
+    /// Host name that requests may be addressed to, besides loopback names (repeatable)
+    #[arg(long = "allow-host", env = "OMCP_ALLOW_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    pub allow_hosts: Vec<String>,
+    /// Origin of web pages that may call, besides loopback ones (repeatable)
+    #[arg(long = "allow-origin", env = "OMCP_ALLOW_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allow_origins: Vec<String>,
+}
+
+/// What a node needs to know.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub name: String,
+    /// `http://HOST:PORT`.
+    pub control_plane: String,
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub state_dir: PathBuf,
+    pub secrets_dir: Option<PathBuf>,
+    /// Whether listeners may be reached from other machines.
+    pub insecure_listen: bool,
+    pub advertise_url: Option<String>,
+    /// Limits and trust of the MCP listener, its drain time-out included.
+    pub front: FrontConfig,
+}
+
+impl From<Args> for NodeConfig {
+    fn from(args: Args) -> Self {
+        let name = args.name.unwrap_or_else(host_name);
+        Self {
+            state_dir: args.state_dir.unwrap_or_else(|| default_state_dir(&name)),
+            name,
+            control_plane: args.control_plane,
+            listen: args.listen,
+            admin_listen: args.admin_listen,
+            secrets_dir: args.secrets_dir,
+            insecure_listen: args.insecure_listen,
+            advertise_url: args.advertise_url,
+            front: FrontConfig {
+                allowed_hosts: args.allow_hosts,
+                allowed_origins: args.allow_origins,
+                drain_timeout: Duration::from_millis(args.drain_timeout_ms),
+                ..FrontConfig::default()
+            },
+        }
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    #[error("{flag} {address} is reached from other machines, and nothing there is encrypted or authenticated: use a loopback address, or add --insecure-listen if the network in front of it is trusted")]
+    Exposed { flag: &'static str, address: SocketAddr },
+    #[error("--control-plane {0:?} is not an http:// URL with a host")]
+    ControlPlane(String),
+    #[error("--name {0:?} is not a node name: use 1 to 63 visible ASCII characters")]
+    Name(String),
+}
+
+impl NodeConfig {
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn check(&self) -> Result<(), InvalidConfig> {
+        for (flag, address) in [("--listen", self.listen), ("--admin-listen", self.admin_listen)] {
+            if !address.ip().is_loopback() && !self.insecure_listen {
+                return Err(InvalidConfig::Exposed { flag, address });
+            }
+        }
+        let url = self.control_plane.parse::<http::Uri>().ok();
+        if !url.is_some_and(|url| url.scheme_str() == Some("http") && url.host().is_some()) {
+            return Err(InvalidConfig::ControlPlane(self.control_plane.clone()));
+        }
+        let named = (1..=63).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_graphic());
+        if named { Ok(()) } else { Err(InvalidConfig::Name(self.name.clone())) }
+    }
+
+    /// The URL that the fleet is told, of the listener bound to `address`.
+    pub fn mcp_url(&self, address: SocketAddr) -> String {
+        self.advertise_url.clone().unwrap_or_else(|| url(address))
+    }
+}
+
+/// The URL of a listener; one on all addresses is named by its host.
+pub fn url(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        return format!("http://{}:{}", host_name(), address.port());
+    }
+    format!("http://{address}")
+}
+
+fn host_name() -> String {
+    let file = |path| std::fs::read_to_string(path).ok();
+    let found = std::env::var("HOSTNAME").ok().or_else(|| file("/proc/sys/kernel/hostname")).or_else(|| file("/etc/hostname"));
+    found.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "node".to_owned())
+}
+
+fn default_state_dir(name: &str) -> PathBuf {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let base = state.or_else(home).unwrap_or_else(|| PathBuf::from("."));
+    // A name may hold any visible character; a directory may not.
+    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    base.join("omcp/nodes").join(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(args: &[&str]) -> NodeConfig {
+        Args::parse_from([&["node", "--name", "n"], args].concat()).into()
+    }
+
+    #[test]
+    fn only_loopback_without_a_word_of_consent() {
+        assert_eq!(config(&[]).check(), Ok(()));
+        assert_eq!(config(&["--listen", "[::1]:0"]).check(), Ok(()));
+        for flag in ["--listen", "--admin-listen"] {
+            let error = config(&[flag, "0.0.0.0:1"]).check().unwrap_err().to_string();
+            assert!(error.contains(flag) && error.contains("--insecure-listen"), "{error}");
+            assert_eq!(config(&[flag, "0.0.0.0:1", "--insecure-listen"]).check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_control_plane_is_a_plain_url() {
+        for bad in ["127.0.0.1:4182", "https://a:1", "http://", ""] {
+            let error = config(&["--control-plane", bad]).check().unwrap_err();
+            assert_eq!(error, InvalidConfig::ControlPlane(bad.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_state_directory_is_one_directory() {
+        let directory = default_state_dir("../../a b");
+        assert!(directory.ends_with("omcp/nodes/______a_b"), "{directory:?}");
+    }
+}

@@ -1,0 +1,239 @@
+//! [`Node`]: the parts of a node, their order of start and end.
+//!
+//! Start: load the newest good file, build what it holds, serve it, and only then look for a control
+//! plane. End: not ready, goodbye, no new requests, drain, end the backends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use omcp_core::RuntimeRegistry;
+use omcp_proto::v1::RuntimeType;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::{self, Admin};
+use crate::backends::{BackendSet, Table};
+use crate::config::{InvalidConfig, NodeConfig, url};
+use crate::front;
+use crate::host::secrets::Secrets;
+use crate::sync::client::{Client, Identity};
+use crate::sync::last_good::{LastGood, Writer};
+use crate::sync::session::Session;
+use crate::sync::starts::{HEALTHY_AFTER, Starts};
+use crate::sync::view::View;
+
+/// Why a node cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    #[error("cannot listen on {address} for {what}")]
+    Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error("cannot use the state directory {path}: give another one with --state-dir")]
+    State { path: String, source: io::Error },
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error("the operating system provides no randomness")]
+    Randomness,
+    #[error("the MCP listener failed")]
+    Front(#[source] io::Error),
+}
+
+/// A node that is bound to its addresses and serves what it held when it last stopped.
+pub struct Node {
+    config: NodeConfig,
+    mcp: TcpListener,
+    mcp_url: String,
+    admin: TcpListener,
+    admin_url: String,
+    set: BackendSet,
+    client: Client,
+    starts: Starts,
+}
+
+impl Node {
+    /// Binds, loads and builds. Nothing is served before [`Node::run`].
+    ///
+    /// # Errors
+    /// A setting, an address or the state directory cannot be used.
+    pub async fn build(config: NodeConfig, registry: RuntimeRegistry) -> Result<Self, NodeError> {
+        config.check()?;
+        let mcp = bind("MCP", config.listen).await?;
+        let admin = bind("node administration", config.admin_listen).await?;
+        let (mcp_url, admin_url) = (config.mcp_url(address(&mcp)?), url(address(&admin)?));
+        let (starts, files, session) = load(&config)?;
+        let held = session.held();
+        let persisted = (held.epoch, held.revision);
+        let identity = identity(&config, &registry, &mcp_url, &admin_url)?;
+        let set = BackendSet::start(registry, Secrets::new(config.secrets_dir.clone()));
+        serve_held(&set, &session).await;
+        let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, persisted)));
+        Ok(Self { config, mcp, mcp_url, admin, admin_url, set, client, starts })
+    }
+
+    /// URL of the MCP listener, with the port it is really bound to.
+    pub fn mcp_url(&self) -> &str {
+        &self.mcp_url
+    }
+
+    /// URL of the admin listener, with the port it is really bound to.
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// Address of the MCP listener.
+    pub fn mcp_address(&self) -> io::Result<SocketAddr> {
+        self.mcp.local_addr()
+    }
+
+    /// The definitions that serve.
+    pub fn table(&self) -> &Arc<Table> {
+        self.set.table()
+    }
+
+    /// Where the node stands towards its control plane.
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.client.view()
+    }
+
+    /// Serves until `stop` resolves, then drains for as long as the settings say.
+    ///
+    /// # Errors
+    /// The MCP listener failed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), NodeError> {
+        self.run_until(stop, std::future::pending()).await
+    }
+
+    /// [`Node::run`]; `hurry` cuts the drain short.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), NodeError> {
+        let Self { config, mcp, admin, set, client, starts, .. } = self;
+        let (stop_sync, sync_stopping) = watch::channel(false);
+        let (stop_front, front_stopping) = watch::channel(false);
+        let pages = Arc::new(Admin::new(config.name.clone(), set.clone(), client.view(), sync_stopping.clone()));
+        let admin = tokio::spawn(admin::serve(admin, pages));
+        let mut front = tokio::spawn(front::serve(mcp, set.table().clone(), config.front, front_stopping));
+        let client = tokio::spawn(client.run(sync_stopping));
+        let health = note_health(starts.clone());
+        let ended = tokio::select! {
+            () = stop => None,
+            ended = &mut front => Some(ended),
+        };
+        tracing::info!("stopping");
+        stop_sync.send_replace(true);
+        settle(client.await, "sync");
+        stop_front.send_replace(true);
+        let ended = match ended {
+            Some(ended) => ended,
+            None => finish(front, hurry).await,
+        };
+        set.close().await;
+        admin.abort();
+        health.abort();
+        starts.clear();
+        ended.unwrap_or(Ok(())).map_err(NodeError::Front)
+    }
+}
+
+type FrontEnd = Result<io::Result<()>, tokio::task::JoinError>;
+
+async fn finish(mut front: JoinHandle<io::Result<()>>, hurry: impl Future<Output = ()>) -> FrontEnd {
+    tokio::select! {
+        ended = &mut front => ended,
+        () = hurry => {
+            tracing::info!("stopping at once");
+            front.abort();
+            Ok(Ok(()))
+        }
+    }
+}
+
+/// Clears the count of starts once the node has stayed up.
+fn note_health(starts: Starts) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::time::sleep(HEALTHY_AFTER).await;
+        starts.clear();
+    })
+}
+
+fn settle(ended: Result<(), tokio::task::JoinError>, what: &str) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "{what} failed");
+    }
+}
+
+async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|source| NodeError::Listen { what, address, source })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, NodeError> {
+    listener.local_addr().map_err(NodeError::Front)
+}
+
+fn load(config: &NodeConfig) -> Result<(Starts, LastGood, Session), NodeError> {
+    let files = LastGood::open(&config.state_dir)
+        .map_err(|source| NodeError::State { path: config.state_dir.display().to_string(), source })?;
+    let (starts, skip) = Starts::count(&config.state_dir);
+    if skip > 0 {
+        tracing::warn!(skip, "the node did not stay up after its last starts; it begins with an older file");
+    }
+    let began = Instant::now();
+    let held = files.load(skip);
+    if let Some(held) = &held {
+        let (backends, revision, ms) = (held.len(), held.revision, began.elapsed().as_millis());
+        tracing::info!(backends, revision, ms, "loaded the last-good file");
+    }
+    Ok((starts, files, Session::new(held)))
+}
+
+async fn serve_held(set: &BackendSet, session: &Session) {
+    let began = Instant::now();
+    let wanted = session.held().all();
+    let backends = wanted.len();
+    set.apply(wanted).await;
+    tracing::debug!(backends, ms = began.elapsed().as_millis(), "built what was held");
+}
+
+fn identity(
+    config: &NodeConfig,
+    registry: &RuntimeRegistry,
+    mcp_url: &str,
+    admin_url: &str,
+) -> Result<Identity, NodeError> {
+    let mut boot_id = [0; 16];
+    getrandom::fill(&mut boot_id).map_err(|_| NodeError::Randomness)?;
+    Ok(Identity {
+        control_plane: config.control_plane.clone(),
+        node: config.name.clone(),
+        boot_id,
+        mcp_url: mcp_url.to_owned(),
+        admin_url: admin_url.to_owned(),
+        runtime_types: runtime_types(registry),
+    })
+}
+
+/// What the node tells of the runtime types it offers.
+pub fn runtime_types(registry: &RuntimeRegistry) -> Vec<RuntimeType> {
+    let builtin = omcp_runtimes::builtin();
+    let described = registry.iter().map(|kind| {
+        let schema = kind.settings_schema().to_string();
+        let origin = if builtin.get(kind.name()).is_some() { "built-in" } else { "custom" };
+        RuntimeType {
+            name: kind.name().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            origin: origin.to_owned(),
+            schema_hash: blake3::hash(schema.as_bytes()).as_bytes()[..16].to_vec(),
+            settings_schema_json: schema,
+        }
+    });
+    described.collect()
+}

@@ -1,0 +1,388 @@
+//! [`Client`]: the task that owns the sync stream, its session, and the writing of last-good files.
+//!
+//! It never ends because of a control plane: whatever goes wrong, the backends go on as they are.
+
+use std::time::Duration;
+
+use omcp_proto::MESSAGE_LEN_MAX;
+use omcp_proto::v1::sync_request::Body as Said;
+use omcp_proto::v1::sync_response::Body as Heard;
+use omcp_proto::v1::sync_service_client::SyncServiceClient;
+use omcp_proto::v1::{Goodbye, Hello, ResumeSource, RuntimeType, SyncRequest, SyncResponse};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status, Streaming};
+
+use super::last_good::Writer;
+use super::outbox::{Facts, Outbox};
+use super::report::reports;
+use super::session::{Action, Fault, Session};
+use super::view::View;
+use crate::backends::BackendSet;
+use crate::backoff::{full_jitter, random_below};
+
+/// For TCP, HTTP/2 and the welcome: a control plane that needs longer is better tried again.
+const OPEN_DEADLINE: Duration = Duration::from_secs(5);
+/// Silence after which the stream is taken for dead: three heartbeats and a half.
+const IDLE_DEADLINE: Duration = Duration::from_secs(35);
+/// Shortest life of a stream; at most twice that. Replicas rebalance, and resuming stays exercised.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+/// First wait before a reconnect: a restarted control plane is back soon.
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+/// Longest such wait: what a person is willing to wait after a repair.
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// A stream that lived this long was no failed attempt.
+const STABLE: Duration = Duration::from_secs(60);
+/// HTTP/2 pings: a dead host is noticed before the idle deadline.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Between two status reports: changes of a busy node come in bundles.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Between a change and its last-good file, so that a burst is written once.
+const PERSIST_DELAY: Duration = Duration::from_secs(1);
+/// For the goodbye: the control plane would notice without it.
+const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
+/// Messages of ours that the connection has not taken yet; more wait in the outbox.
+const SENDING_MAX: usize = 2;
+
+/// Who this node is, and where its control plane.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// `http://HOST:PORT`.
+    pub control_plane: String,
+    pub node: String,
+    pub boot_id: [u8; 16],
+    pub mcp_url: String,
+    pub admin_url: String,
+    pub runtime_types: Vec<RuntimeType>,
+}
+
+/// Owns the stream.
+pub struct Client {
+    identity: Identity,
+    session: Session,
+    set: BackendSet,
+    files: Option<Writer>,
+    view: watch::Sender<View>,
+    unwritten: Option<Instant>,
+    /// Whether the present stream has brought anything beyond a welcome.
+    heard_data: bool,
+}
+
+/// Why a stream ended.
+enum End {
+    /// The node stops.
+    Stop,
+    /// In good order: come back after a wait of up to this.
+    Renew(Duration),
+    /// The peer or the network went away.
+    Lost(String),
+    /// The peer refused us or broke the contract: what it said before does not count in its favour.
+    Refused(String),
+}
+
+impl Client {
+    /// `set` already serves what `session` holds.
+    pub fn new(identity: Identity, session: Session, set: BackendSet, files: Option<Writer>) -> Self {
+        let view = watch::Sender::new(View::of(&session));
+        Self { identity, session, set, files, view, unwritten: None, heard_data: false }
+    }
+
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    /// Keeps a stream open until `stop` turns true; then says goodbye and writes what is unwritten.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut failures = 0;
+        while !*stop.borrow() {
+            let began = Instant::now();
+            let end = self.stream(&mut stop).await;
+            self.disconnected(&end);
+            let wait = match end {
+                End::Stop => break,
+                End::Renew(spread) => random_below(spread),
+                End::Lost(_) if self.heard_data => {
+                    failures = 1;
+                    full_jitter(failures, BACKOFF_FIRST, BACKOFF_MAX)
+                }
+                End::Lost(_) | End::Refused(_) => {
+                    failures = if began.elapsed() >= STABLE { 1 } else { failures + 1 };
+                    full_jitter(failures, BACKOFF_FIRST, BACKOFF_MAX)
+                }
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stopped(&mut stop) => {}
+            }
+        }
+        if let Some(files) = self.files.take() {
+            files.finish().await;
+        }
+    }
+
+    async fn stream(&mut self, stop: &mut watch::Receiver<bool>) -> End {
+        self.heard_data = false;
+        let opened = tokio::select! {
+            opened = timeout(OPEN_DEADLINE, self.open()) => opened,
+            () = stopped(stop) => return End::Stop,
+        };
+        match opened {
+            Ok(Ok((inbound, sender))) => Box::pin(self.converse(inbound, sender, stop)).await,
+            Ok(Err(error)) => End::Lost(error.0),
+            Err(_) => End::Lost(format!("no answer within {} s", OPEN_DEADLINE.as_secs())),
+        }
+    }
+
+    async fn open(&mut self) -> Result<(Streaming<SyncResponse>, mpsc::Sender<SyncRequest>), OpenError> {
+        let channel = Endpoint::from_shared(self.identity.control_plane.clone())?
+            .connect_timeout(OPEN_DEADLINE)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_while_idle(true)
+            .connect()
+            .await?;
+        let (sender, outbound) = mpsc::channel(SENDING_MAX);
+        let hello = SyncRequest { body: Some(Said::Hello(self.hello())) };
+        sender.send(hello).await.map_err(|_| OpenError("the stream closed at once".to_owned()))?;
+        let mut client = SyncServiceClient::new(channel).max_decoding_message_size(MESSAGE_LEN_MAX);
+        Ok((client.sync(ReceiverStream::new(outbound)).await?.into_inner(), sender))
+    }
+
+    fn hello(&mut self) -> Hello {
+        let identity = &self.identity;
+        Hello {
+            node: identity.node.clone(),
+            boot_id: identity.boot_id.to_vec(),
+            resume: self.session.open(),
+            resume_source: self.session.source().into(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol_min: omcp_proto::SYNC_PROTOCOL,
+            protocol_max: omcp_proto::SYNC_PROTOCOL,
+            runtime_types: identity.runtime_types.clone(),
+            mcp_url: identity.mcp_url.clone(),
+            admin_url: identity.admin_url.clone(),
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        mut inbound: Streaming<SyncResponse>,
+        sender: mpsc::Sender<SyncRequest>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> End {
+        let set = self.set.clone();
+        let mut outbox = Outbox::default();
+        let mut rejections = set.rejections();
+        let mut persisted = self.files.as_ref().map(Writer::persisted);
+        let mut report_at = Instant::now();
+        let mut silent_until = Instant::now() + OPEN_DEADLINE;
+        let end_of_life = Instant::now() + LIFETIME + random_below(LIFETIME);
+        loop {
+            let unwritten = self.unwritten.unwrap_or(end_of_life);
+            let more_to_report = async {
+                set.changes().any().await;
+                sleep_until(report_at).await;
+            };
+            tokio::select! {
+                biased;
+                () = stopped(stop) => return self.goodbye(&sender).await,
+                room = sender.reserve(), if !outbox.is_empty() => {
+                    let Ok(room) = room else { return End::Lost("the stream closed".to_owned()) };
+                    let rejections = rejections.borrow_and_update().clone();
+                    let persisted = persisted.as_mut().map(|persisted| *persisted.borrow_and_update());
+                    let facts = Facts { rejections: &rejections, persisted: persisted.unwrap_or_default() };
+                    room.send(SyncRequest { body: outbox.next(&self.session, &facts) });
+                }
+                message = inbound.message() => {
+                    let message = match message {
+                        Ok(Some(SyncResponse { body: Some(body) })) => body,
+                        Ok(Some(_)) => continue,
+                        Ok(None) => return End::Lost("the control plane ended the stream".to_owned()),
+                        Err(status) => return lost(&status),
+                    };
+                    silent_until = Instant::now() + IDLE_DEADLINE;
+                    let welcome = matches!(message, Heard::Welcome(_));
+                    if let Err(end) = self.take(message, &mut outbox).await {
+                        return end;
+                    }
+                    if welcome {
+                        // Forgotten first, so that what changes meanwhile is told again.
+                        drop(set.changes().take());
+                        outbox.report(reports(set.statuses(None).await, true));
+                        report_at = Instant::now();
+                    }
+                }
+                () = more_to_report, if self.is_connected() && outbox.has_reported() => {
+                    let names = set.changes().take();
+                    outbox.report(reports(set.statuses(Some(names)).await, false));
+                    report_at = Instant::now() + REPORT_EVERY;
+                }
+                Ok(()) = rejections.changed(), if self.is_connected() => outbox.ack(),
+                true = changed(&mut persisted), if self.is_connected() => {
+                    self.look();
+                    outbox.ack();
+                }
+                () = sleep_until(unwritten), if self.unwritten.is_some() => self.write(),
+                () = sleep_until(silent_until) => return self.silence(),
+                () = sleep_until(end_of_life) => return End::Renew(Duration::ZERO),
+            }
+        }
+    }
+
+    /// Takes one message of the control plane.
+    async fn take(&mut self, message: Heard, outbox: &mut Outbox) -> Result<(), End> {
+        let welcome = matches!(message, Heard::Welcome(_));
+        if welcome {
+            tracing::info!(control_plane = %self.identity.control_plane, "connected to the control plane");
+        }
+        let action = self.session.on(message).map_err(faulty)?;
+        match action {
+            None => {}
+            Some(Action::Ack) => outbox.ack(),
+            Some(Action::Apply(wanted)) => {
+                self.set.apply(wanted).await;
+                self.unwritten.get_or_insert_with(|| Instant::now() + PERSIST_DELAY);
+                outbox.ack();
+            }
+            Some(Action::Reconnect(spread_ms)) => return Err(End::Renew(Duration::from_millis(spread_ms.into()))),
+            Some(Action::Resync) => return Err(End::Renew(Duration::ZERO)),
+        }
+        self.heard_data |= !welcome;
+        self.view.send_modify(|view| {
+            view.connected = true;
+            view.heard = Some(Instant::now());
+            view.last_error.clear();
+        });
+        self.look();
+        Ok(())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.view.borrow().connected
+    }
+
+    /// Shows where the session stands.
+    fn look(&self) {
+        let persisted = self.files.as_ref().map(|files| *files.persisted().borrow());
+        self.view.send_modify(|view| {
+            view.stand(&self.session);
+            if let Some((epoch, revision)) = persisted {
+                view.persisted_revision = if epoch == view.epoch { revision } else { 0 };
+            }
+        });
+    }
+
+    fn write(&mut self) {
+        if self.unwritten.take().is_some()
+            && let Some(files) = &self.files
+        {
+            files.write(self.session.held().clone());
+        }
+    }
+
+    fn silence(&self) -> End {
+        let seconds = if self.is_connected() { IDLE_DEADLINE } else { OPEN_DEADLINE }.as_secs();
+        End::Lost(format!("the control plane was silent for {seconds} s"))
+    }
+
+    async fn goodbye(&self, sender: &mpsc::Sender<SyncRequest>) -> End {
+        let goodbye = Goodbye { reason: "the node is stopping".to_owned() };
+        let said = sender.send(SyncRequest { body: Some(Said::Goodbye(goodbye)) });
+        if timeout(GOODBYE_DEADLINE, said).await.is_ok() {
+            // The stream ends with its sender; the message still has to leave.
+            sleep(GOODBYE_DEADLINE / 10).await;
+        }
+        End::Stop
+    }
+
+    fn disconnected(&mut self, end: &End) {
+        self.write();
+        let was_connected = self.is_connected();
+        self.view.send_modify(|view| {
+            view.connected = false;
+            if let End::Lost(why) | End::Refused(why) = end {
+                view.last_error.clone_from(why);
+            }
+        });
+        if let End::Lost(why) | End::Refused(why) = end {
+            let control_plane = &self.identity.control_plane;
+            if was_connected {
+                tracing::warn!(%control_plane, %why, "lost the control plane; backends go on as they are");
+            } else {
+                tracing::debug!(%control_plane, %why, "control plane not reached; trying again");
+            }
+        }
+    }
+}
+
+impl View {
+    fn of(session: &Session) -> Self {
+        let held = session.held();
+        Self {
+            epoch: held.epoch,
+            revision: held.revision,
+            digest: held.digest,
+            source: session.source(),
+            backends: held.len(),
+            persisted_revision: if session.source() == ResumeSource::Disk { held.revision } else { 0 },
+            connected: false,
+            heard: None,
+            held_mass_removal: session.holds_back(),
+            misnamed: held.rejections(),
+            last_error: String::new(),
+        }
+    }
+
+    fn stand(&mut self, session: &Session) {
+        let Self { connected, heard, last_error, persisted_revision, .. } = self.clone();
+        *self = Self { connected, heard, last_error, persisted_revision, ..Self::of(session) };
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Resolves to false, and only then, if there is nothing to wait for.
+async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) -> bool {
+    match receiver {
+        Some(receiver) => receiver.changed().await.is_ok(),
+        None => false,
+    }
+}
+
+fn faulty(fault: Fault) -> End {
+    tracing::warn!(%fault, "the sync stream broke its contract and is closed");
+    End::Refused(fault.to_string())
+}
+
+fn lost(status: &Status) -> End {
+    let why = format!("{}: {}", status.code(), status.message());
+    if status.code() != Code::Aborted {
+        return End::Lost(why);
+    }
+    tracing::warn!(%why, "the control plane closed the stream: is another node of this name running?");
+    End::Refused(why)
+}
+
+/// Why no stream could be opened, with its causes.
+struct OpenError(String);
+
+impl<E: std::error::Error> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        let mut text = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        Self(text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
