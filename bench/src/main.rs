@@ -1,1 +1,81 @@
-fn main() {}
+//! Benchmarks of the gateway, printed beside the barest program that could do the same work.
+//!
+//! In reading order:
+//!
+//! - [`peer`]: the MCP server that every row talks to, as pure code
+//! - [`backend`], [`stdio_backend`]: that server over HTTP and over a pipe
+//! - [`pass_through`], [`bridge`]: the yardsticks: an HTTP hop, and an HTTP to stdio hop
+//! - [`load`]: calls in a closed loop, counted and timed
+//! - [`histogram`], [`process`]: percentiles; cores, CPU time and memory of a process
+
+mod backend;
+mod bridge;
+mod histogram;
+mod listener;
+mod load;
+mod pass_through;
+mod peer;
+mod process;
+mod stdio_backend;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of Open MCP Gateway.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Run on this core only.
+    #[arg(long, global = true)]
+    core: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve MCP over HTTP: the backend of every row.
+    Backend {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+    /// Serve MCP over standard input and output.
+    StdioBackend,
+    /// Forward HTTP to a backend, and nothing else.
+    PassThrough {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// Where to forward to.
+        #[arg(long)]
+        to: SocketAddr,
+    },
+    /// Bridge HTTP to a command that speaks MCP over stdio, and nothing else.
+    Bridge {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Call one endpoint in a closed loop.
+    Load(load::Args),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    if let Some(core) = args.core {
+        process::pin(core)?;
+    }
+    match args.command {
+        Command::Backend { listen } => backend::run(listen)?,
+        Command::StdioBackend => stdio_backend::run()?,
+        Command::PassThrough { listen, to } => pass_through::run(listen, to)?,
+        Command::Bridge { listen, command } => bridge::run(listen, &command)?,
+        Command::Load(args) => load::run(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
