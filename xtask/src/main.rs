@@ -1,1 +1,88 @@
-fn main() {}
+//! Chores of the workspace.
+//!
+//! - [`report`]: rows, and the line at the end
+//! - [`process`]: a program with a log and a deadline
+//! - [`folders`]: where things are
+//! - [`cargo`]: the steps that are cargo commands
+//! - [`tools`]: pinned tools from npm and PyPI
+//! - [`stage`]: the gateway's own programs, started around a manifest
+//! - [`conformance`]: the official suite, directly and through the gateway
+//! - [`interop`]: other people's clients and servers, directly and through the gateway
+
+mod cargo;
+mod conformance;
+mod folders;
+mod interop;
+mod process;
+mod report;
+mod stage;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that has to pass: format, lints, unit, integration, conformance, interop, schemas, protos
+    Test,
+    /// Tests beside the code and in its documentation
+    Unit,
+    /// The integration suite, which runs the real programs
+    It {
+        /// Only stories whose name contains this
+        filter: Option<String>,
+    },
+    /// The official MCP conformance suite, directly and through the gateway
+    Conformance,
+    /// Other people's clients and servers, directly and through the gateway
+    Interop {
+        /// Only pairs whose name contains this
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// The gateway beside the barest possible proxy, in release builds
+    Bench {
+        /// Options of the benchmark program
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+    /// Write the settings schemas of the built-in runtimes into the control plane
+    Schemas,
+    /// Install the pinned tools that the other chores use
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let mut report = Report::default();
+    match Arguments::parse().chore {
+        Chore::Test => test(&mut report),
+        Chore::Unit => cargo::unit(&mut report),
+        Chore::It { filter } => cargo::integration(&mut report, filter.as_deref()),
+        Chore::Conformance => conformance::run(&mut report),
+        Chore::Interop { filter } => interop::run(&mut report, &filter),
+        Chore::Bench { options } => cargo::bench(&mut report, &options),
+        Chore::Schemas => cargo::schemas(&mut report),
+        Chore::Setup => tools::setup(&mut report),
+    }
+    report.end()
+}
+
+fn test(report: &mut Report) {
+    cargo::format(report);
+    cargo::clippy(report);
+    cargo::unit(report);
+    cargo::integration(report, None);
+    tools::protos(report);
+    conformance::run(report);
+    interop::run(report, "");
+}

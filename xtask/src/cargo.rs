@@ -1,0 +1,161 @@
+//! The steps that are cargo commands.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::folders;
+use crate::process::{self, Ended};
+use crate::report::{Counts, Report};
+
+/// Building everything from nothing takes ten minutes on two cores.
+const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+pub fn format(report: &mut Report) {
+    report.step("format", || {
+        Ok(check(cargo("format", &["fmt", "--all", "--check"])?))
+    });
+}
+
+pub fn clippy(report: &mut Report) {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    report.step("clippy", || Ok(check(cargo("clippy", &arguments)?)));
+}
+
+pub fn unit(report: &mut Report) {
+    report.step("unit", || {
+        tests(
+            "unit",
+            &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"],
+        )
+    });
+    report.step("doc", || {
+        tests("doc", &["test", "--workspace", "--doc", "--no-fail-fast"])
+    });
+}
+
+/// The integration suite starts the programs, so they are built first.
+pub fn integration(report: &mut Report, filter: Option<&str>) {
+    if programs(report) {
+        let arguments = ["test", "--workspace", "--test", "it", "--"];
+        let arguments: Vec<_> = arguments.into_iter().chain(filter).collect();
+        report.step("integration", || tests("integration", &arguments));
+    }
+}
+
+/// Builds every program, and says whether that worked. Success is no check and makes no row.
+pub fn programs(report: &mut Report) -> bool {
+    match cargo("programs", &["build", "--workspace", "--bins"]).and_then(Ended::success) {
+        Ok(_) => true,
+        Err(error) => {
+            report.step("programs", || Err(error));
+            false
+        }
+    }
+}
+
+/// The benchmark prints its own ratios as it goes.
+pub fn bench(report: &mut Report, options: &[String]) {
+    report.step("bench", || {
+        cargo("bench-build", &["build", "--release", "--workspace", "--bins"])?.success()?;
+        let program = folders::target().join("release/omcp-bench");
+        Ok(Counts::one(
+            Command::new(program)
+                .args(options)
+                .current_dir(folders::root())
+                .status()?
+                .success(),
+        ))
+    });
+}
+
+/// The schemas are written by the test that compares them.
+pub fn schemas(report: &mut Report) {
+    let mut command = command(&["test", "--workspace", "--test", "it", "--", "schemas::"]);
+    command.env("OMCP_WRITE_SCHEMAS", "1");
+    report.step("schemas", || {
+        counted(process::run("schemas", &mut command, BUILD_LIMIT)?)
+    });
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(folders::root());
+    command.env("CARGO_TARGET_DIR", folders::target());
+    command
+}
+
+fn cargo(name: &str, arguments: &[&str]) -> Result<Ended> {
+    process::run(name, &mut command(arguments), BUILD_LIMIT)
+}
+
+/// Format and lints are one check each.
+fn check(ended: Ended) -> Counts {
+    if !ended.status.success() {
+        ended.show();
+    }
+    Counts::one(ended.status.success())
+}
+
+fn tests(name: &str, arguments: &[&str]) -> Result<Counts> {
+    counted(cargo(name, arguments)?)
+}
+
+fn counted(ended: Ended) -> Result<Counts> {
+    let mut counts = count(&ended.output);
+    if !ended.status.success() {
+        ended.show();
+        // Nothing was counted where nothing could be built, or where a test took its program down.
+        counts.failed = counts.failed.max(1);
+    }
+    Ok(counts)
+}
+
+/// Adds up the lines that every test program ends with.
+fn count(output: &str) -> Counts {
+    let mut counts = Counts::default();
+    for line in output
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: "))
+    {
+        counts.add(Counts {
+            passed: number_before(line, " passed"),
+            failed: number_before(line, " failed"),
+        });
+    }
+    counts
+}
+
+fn number_before(line: &str, word: &str) -> usize {
+    let before = line.split(word).next().unwrap_or_default();
+    before
+        .rsplit(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_programs_are_added() {
+        let output = "running 3 tests\n\
+            test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.17s\n\
+            test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.17s\n";
+        assert_eq!(
+            count(output),
+            Counts {
+                passed: 17,
+                failed: 2
+            }
+        );
+    }
+
+    #[test]
+    fn other_lines_do_not_count() {
+        assert_eq!(count("3 passed\nerror: could not compile\n"), Counts::default());
+    }
+}

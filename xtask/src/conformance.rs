@@ -1,0 +1,176 @@
+//! The official MCP conformance suite: our fixture server alone, and the same one behind the gateway.
+//!
+//! What the gateway lets through has to be judged exactly as the fixture itself, check by check.
+
+mod checks;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::conformance::checks::{Checks, Difference};
+use crate::report::{Counts, Report};
+use crate::stage::{Server, Stage};
+use crate::{cargo, folders, process, tools};
+
+/// A run takes 2 to 11 seconds; a scenario gives up by itself after 30.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
+
+/// One version of the suite and one revision of the protocol.
+struct Suite {
+    name: &'static str,
+    script: &'static str,
+    arguments: &'static [&'static str],
+    backends: &'static [&'static str],
+}
+
+const ALPHA: &str = "@modelcontextprotocol/conformance/dist/index.js";
+const STABLE: &str = "conformance-stable/dist/index.js";
+
+const SUITES: [Suite; 3] = [
+    Suite {
+        name: "2025-11-25",
+        script: ALPHA,
+        arguments: &["--requirements", "2025-11-25"],
+        backends: &["http", "stdio"],
+    },
+    Suite {
+        name: "2026-07-28",
+        script: ALPHA,
+        arguments: &["--requirements", "2026-07-28"],
+        backends: &["http", "stdio"],
+    },
+    Suite {
+        name: "0.1.16",
+        script: STABLE,
+        arguments: &[],
+        backends: &["http"],
+    },
+];
+
+/// A difference from the direct run that a pipe cannot avoid.
+struct Excused {
+    backend: &'static str,
+    scenario: &'static str,
+    check: &'static str,
+    reason: &'static str,
+}
+
+/// Empty: a pipe behind the gateway does as well as HTTP.
+const EXCUSED: &[Excused] = &[];
+
+pub fn run(report: &mut Report) {
+    if !cargo::programs(report) {
+        return;
+    }
+    let start = || {
+        tools::npm("conformance")?;
+        let fixture = Server::start(Command::new(folders::program("omcp-fixture")).args([
+            "--era",
+            "both",
+            "http",
+            "--listen",
+            "127.0.0.1:0",
+        ]))?;
+        let stage = Stage::start("conformance", &manifest(fixture.url()))?;
+        Ok((fixture, stage))
+    };
+    match start() {
+        Ok((fixture, stage)) => SUITES
+            .iter()
+            .for_each(|suite| suite.compare(report, fixture.url(), &stage)),
+        Err(error) => report.step("conformance", || Err(error)),
+    }
+}
+
+/// The same fixture behind both kinds of runtime.
+fn manifest(url: &str) -> String {
+    let program = folders::program("omcp-fixture");
+    format!(
+        "servers:\n\
+        - {{ id: http, runtime: {{ type: remote-http, url: \"{url}\" }} }}\n\
+        - {{ id: stdio, runtime: {{ type: local-process, command: \"{}\", args: [--era, both, stdio] }} }}\n",
+        program.display()
+    )
+}
+
+impl Suite {
+    fn compare(&self, report: &mut Report, direct_url: &str, stage: &Stage) {
+        let mut direct = None;
+        report.step(&format!("conformance {} direct", self.name), || {
+            let checks = self.run("direct", direct_url)?;
+            let counts = checks.counts();
+            checks
+                .failures()
+                .iter()
+                .for_each(|failure| eprintln!("  {failure}"));
+            direct = Some(checks);
+            Ok(counts)
+        });
+        for backend in self.backends {
+            let direct = direct.as_ref();
+            report.step(&format!("conformance {} through {backend}", self.name), || {
+                let direct = direct.context("there is no direct run to compare with")?;
+                let through = self.run(backend, &stage.endpoint(backend))?;
+                Ok(judge(backend, direct, &through))
+            });
+        }
+    }
+
+    fn run(&self, target: &str, url: &str) -> Result<Checks> {
+        let name = format!("conformance-{}-{target}", self.name);
+        let folder = folders::results(&name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let mut command = Command::new(tools::node()?);
+        command
+            .arg(script(self.script))
+            .args(["server", "--url", url])
+            .args(self.arguments);
+        command.arg("-o").arg(&folder);
+        // The exit code speaks of required scenarios only; the checks speak of all of them.
+        let ended = process::run(&name, &mut command, RUN_LIMIT)?;
+        let checks = Checks::read(&folder)?;
+        if checks.is_empty() {
+            ended.show();
+            bail!("the suite left no results in {}", folder.display());
+        }
+        Ok(checks)
+    }
+}
+
+fn script(path: &str) -> PathBuf {
+    folders::root().join("tests/conformance/node_modules").join(path)
+}
+
+/// Every check has to succeed and to end as it does without the gateway.
+fn judge(backend: &str, direct: &Checks, through: &Checks) -> Counts {
+    let mut counts = through.counts();
+    counts.failed = through.failures().len();
+    through
+        .failures()
+        .iter()
+        .for_each(|failure| eprintln!("  {failure}"));
+    for difference in direct.differences(through) {
+        match excuse(backend, &difference) {
+            Some(reason) => eprintln!("  {difference} (excused: {reason})"),
+            None => {
+                eprintln!("  {difference}");
+                counts.failed += 1;
+            }
+        }
+    }
+    counts
+}
+
+fn excuse(backend: &str, difference: &Difference) -> Option<&'static str> {
+    let fits = |excused: &&Excused| {
+        (excused.backend, excused.scenario, excused.check)
+            == (backend, difference.scenario.as_str(), difference.check.as_str())
+    };
+    EXCUSED.iter().find(fits).map(|excused| excused.reason)
+}

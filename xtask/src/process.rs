@@ -1,0 +1,78 @@
+//! A program with a log and a deadline.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::folders;
+
+/// How often a running program is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// Lines of a log that are shown when its program failed.
+const SHOWN_LINES: usize = 300;
+
+/// What a program left behind.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// Standard output and standard error, in order.
+    pub output: String,
+    log: PathBuf,
+}
+
+impl Ended {
+    /// Shows the end of the log.
+    pub fn show(&self) {
+        let lines: Vec<_> = self.output.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN_LINES)..]
+            .iter()
+            .for_each(|line| eprintln!("{line}"));
+        eprintln!("(the whole log: {})", self.log.display());
+    }
+
+    /// # Errors
+    /// It failed; its log has been shown.
+    pub fn success(self) -> Result<Self> {
+        if !self.status.success() {
+            self.show();
+            bail!("ended with {}", self.status);
+        }
+        Ok(self)
+    }
+}
+
+/// Runs `command` to its end, at most for `limit`; its output goes to `target/xtask/NAME.log`.
+pub fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Ended> {
+    let log = folders::results(&format!("{name}.log"));
+    fs::create_dir_all(log.parent().expect("a log stands in a folder"))?;
+    let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
+    let command = command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
+    let shown = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
+    let status = wait(&mut child, limit);
+    let output = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+    match status? {
+        Some(status) => Ok(Ended { status, output, log }),
+        None => bail!("{shown} was still running after {limit:?}, see {}", log.display()),
+    }
+}
+
+/// Waits for the end, and makes one after `limit`.
+fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(POLL);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}

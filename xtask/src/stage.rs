@@ -1,0 +1,102 @@
+//! The gateway's own programs, started around a manifest; and other servers.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::folders;
+
+/// A Python server imports for a second or two on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// What our own servers say before their address.
+const READY: &str = "listening on ";
+const GRACE_POLL: Duration = Duration::from_millis(20);
+/// Ten seconds: a node drains before it ends.
+const STAGE_GRACE_POLLS: u32 = 500;
+
+/// A control plane and a node that serve a manifest. They end with this value.
+pub struct Stage {
+    node: String,
+    _program: Server,
+}
+
+impl Stage {
+    /// Starts both, applies `manifest` and waits until the node serves it.
+    pub fn start(name: &str, manifest: &str) -> Result<Self> {
+        let file = folders::results(&format!("{name}.yaml"));
+        fs::create_dir_all(file.parent().expect("results stand in a folder"))?;
+        fs::write(&file, manifest).with_context(|| format!("write {}", file.display()))?;
+        let mut program = Server::start(Command::new(folders::program("omcp-stage")).arg(&file))?;
+        program.grace_polls = STAGE_GRACE_POLLS;
+        Ok(Self {
+            node: program.url().to_owned(),
+            _program: program,
+        })
+    }
+
+    /// The MCP endpoint of one backend.
+    pub fn endpoint(&self, backend: &str) -> String {
+        format!("{}/mcp/{backend}", self.node)
+    }
+}
+
+/// A server that says `listening on URL` in its first lines. It ends with this value.
+pub struct Server {
+    child: Child,
+    input: Option<ChildStdin>,
+    url: String,
+    /// How often it is looked at, after its input has ended, before it is killed.
+    grace_polls: u32,
+}
+
+impl Server {
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let shown = command.get_program().to_string_lossy().into_owned();
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+        let mut server = Self {
+            child,
+            input,
+            url: String::new(),
+            grace_polls: 0,
+        };
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if let Some((_, url)) = line.split_once(READY) {
+                    tell.send(url.trim().to_owned()).ok();
+                }
+            }
+        });
+        server.url = told
+            .recv_timeout(START_LIMIT)
+            .with_context(|| format!("{shown} names no address"))?;
+        Ok(server)
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A program that looks after processes of its own ends them when its input ends.
+        drop(self.input.take());
+        for _ in 0..self.grace_polls {
+            if let Ok(Some(_)) = self.child.try_wait() {
+                return;
+            }
+            thread::sleep(GRACE_POLL);
+        }
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,111 @@
+//! Pinned tools from npm and PyPI, installed once per version of their lock file.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::folders;
+use crate::process;
+use crate::report::{Counts, Report};
+
+/// Downloads included.
+const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
+const LINT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Folders below `tests/` with a `package-lock.json`.
+const NPM: [&str; 2] = ["conformance", "interop"];
+/// Python environments and the files that pin them, from the root of the workspace.
+const PYTHON: [(&str, &str); 3] = [
+    ("mcp1", "tests/interop/requirements-mcp1.txt"),
+    ("mcp2", "tests/interop/requirements-mcp2.txt"),
+    ("buf", "xtask/requirements-buf.txt"),
+];
+
+pub fn setup(report: &mut Report) {
+    for folder in NPM {
+        report.step(&format!("npm {folder}"), || {
+            npm(folder).map(|()| Counts::one(true))
+        });
+    }
+    for (name, _) in PYTHON {
+        report.step(&format!("python {name}"), || {
+            python(name).map(|_| Counts::one(true))
+        });
+    }
+}
+
+/// `buf lint`: the protos follow the style that every client generator expects.
+pub fn protos(report: &mut Report) {
+    report.step("protos", || {
+        let mut lint = Command::new(python("buf")?.with_file_name("buf"));
+        lint.arg("lint").current_dir(folders::root().join("proto"));
+        process::run("protos", &mut lint, LINT_LIMIT)?.success()?;
+        Ok(Counts::one(true))
+    });
+}
+
+/// Installs the packages of `tests/FOLDER`.
+pub fn npm(folder: &str) -> Result<()> {
+    let folder_path = folders::root().join("tests").join(folder);
+    let stamp = folder_path.join("node_modules/.installed");
+    once(&stamp, &folder_path.join("package-lock.json"), || {
+        let mut install = Command::new("npm");
+        install
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(&folder_path);
+        process::run(&format!("npm-{folder}"), &mut install, INSTALL_LIMIT)?.success()?;
+        Ok(())
+    })
+    .with_context(|| format!("install the npm packages of tests/{folder}"))
+}
+
+/// Makes the Python environment `name`, and says where its interpreter is.
+pub fn python(name: &str) -> Result<PathBuf> {
+    let (_, requirements) = PYTHON
+        .iter()
+        .find(|(known, _)| *known == name)
+        .context("unknown environment")?;
+    let requirements = folders::root().join(requirements);
+    let folder = folders::tool(name);
+    let interpreter = folder.join("bin/python");
+    once(&folder.join(".installed"), &requirements, || {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv", "--clear"]).arg(&folder);
+        process::run(&format!("python-{name}"), &mut make, INSTALL_LIMIT)?.success()?;
+        let mut install = Command::new(&interpreter);
+        install
+            .args(["-m", "pip", "install", "--disable-pip-version-check", "-r"])
+            .arg(&requirements);
+        process::run(&format!("python-{name}"), &mut install, INSTALL_LIMIT)?.success()?;
+        Ok(())
+    })
+    .with_context(|| format!("install the Python environment {name}"))?;
+    Ok(interpreter)
+}
+
+/// The Node that is new enough for the conformance suite.
+pub fn node() -> Result<PathBuf> {
+    npm("conformance")?;
+    Ok(folders::root().join("tests/conformance/node_modules/.bin/node"))
+}
+
+/// Installs unless `stamp` says that exactly this lock file has been installed.
+fn once(stamp: &Path, lock: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let wanted = fingerprint(&fs::read(lock).with_context(|| format!("read {}", lock.display()))?);
+    if fs::read_to_string(stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    install()?;
+    fs::write(stamp, wanted).with_context(|| format!("write {}", stamp.display()))
+}
+
+fn fingerprint(lock: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    lock.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
