@@ -181,7 +181,7 @@ impl<'a> Reference<'a> {
             method,
             ranges: parts.iter().map(|part| self.range(*part)).collect(),
             raw_newline: has_newline_outside_strings(self.0),
-            error_code: code.and_then(|code| code.trim_end_matches(".0").parse().ok()),
+            error_code: code.and_then(|code| whole(&code).parse().ok()),
         }
     }
 }
@@ -200,6 +200,14 @@ fn is_valid_id(raw: &str) -> bool {
                     .is_none_or(|(_, zeros)| zeros.bytes().all(|b| b == b'0'))
         }
         _ => false,
+    }
+}
+
+/// Without a fraction of zeros.
+fn whole(number: &str) -> &str {
+    match number.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|byte| byte == b'0') => whole,
+        _ => number,
     }
 }
 
@@ -246,7 +254,9 @@ fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![12 => Just(""), 1 => Just(" "), 1 => Just("\n"), 1 => Just("\t\r\n ")]
 }
 
-const SCALARS: [&str; 30] = [
+const BROKEN: [&str; 6] = ["01", "-", "1.", "1e", "tru", "\"\\ud83e\""];
+
+const SCALARS: [&str; 24] = [
     "0",
     "1",
     "-1",
@@ -255,14 +265,9 @@ const SCALARS: [&str; 30] = [
     "1.5",
     "1e2",
     "-0",
-    "01",
-    "-",
-    "1.",
-    "1e",
     "true",
     "false",
     "null",
-    "tru",
     "\"\"",
     "\"2.0\"",
     "\"1.0\"",
@@ -274,7 +279,6 @@ const SCALARS: [&str; 30] = [
     "\"tasks/get\"",
     "\"notifications/progress\"",
     "\"é漢🦀\\ud83e\\udd80 \\\" \\\\ \\/\\b\\f\\n\\r\\t\"",
-    "\"\\ud83e\"",
     "\"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\"",
     "\"01234567890123456789012345678901234567890123456789012345678901234567890123456789\\n0123456789012345678\"",
 ];
@@ -319,7 +323,8 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn value() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![20 => select(SCALARS.to_vec()).prop_map(str::to_owned)];
+    let leaf =
+        prop_oneof![100 => select(SCALARS.to_vec()), 1 => select(BROKEN.to_vec())].prop_map(str::to_owned);
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
             4 => vec((name(), inner.clone(), space()), 0..6).prop_map(object),
@@ -331,8 +336,20 @@ fn value() -> impl Strategy<Value = String> {
     })
 }
 
-/// A message that is mostly right: the version is there, and some of the members that make a kind.
+/// A message that is mostly right: the version is there, and the members that make a kind.
 fn message() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => members(0.95, 0.02, 0.02),
+        2 => members(0.02, 0.95, 0.02),
+        2 => members(0.02, 0.02, 0.95),
+        1 => members(0.5, 0.5, 0.5),
+    ]
+    .prop_shuffle()
+    .prop_map(object)
+}
+
+/// Members of a message; how probable `method`, `result` and `error` are.
+fn members(method: f64, result: f64, error: f64) -> BoxedStrategy<Vec<(String, String, &'static str)>> {
     let member =
         |name: &'static str, value: BoxedStrategy<String>| (Just(name.to_owned()), value, space()).boxed();
     let meta = vec((name(), value(), space()), 0..5).prop_map(object).boxed();
@@ -352,25 +369,20 @@ fn message() -> impl Strategy<Value = String> {
         "\"notifications/progress\"",
         "\"x\"",
     ];
-    let members = (
-        prop::option::weighted(0.95, member("jsonrpc", Just("\"2.0\"".to_owned()).boxed())),
-        prop::option::of(member(
-            "id",
-            prop_oneof![3 => Just("7".to_owned()), 1 => value()].boxed(),
-        )),
-        prop::option::weighted(
-            0.7,
-            member("method", select(methods.to_vec()).prop_map(str::to_owned).boxed()),
-        ),
+    let methods = select(methods.to_vec()).prop_map(str::to_owned).boxed();
+    let failure = prop_oneof![3 => vec((name(), value(), space()), 0..4).prop_map(object), 1 => value()];
+    let id = prop_oneof![3 => Just("7".to_owned()), 1 => value()].boxed();
+    (
+        prop::option::weighted(0.97, member("jsonrpc", Just("\"2.0\"".to_owned()).boxed())),
+        prop::option::weighted(0.7, member("id", id)),
+        prop::option::weighted(method, member("method", methods)),
         prop::option::of(member("params", params)),
-        prop::option::weighted(0.25, member("result", value().boxed())),
-        prop::option::weighted(0.25, member("error", value().boxed())),
+        prop::option::weighted(result, member("result", value().boxed())),
+        prop::option::weighted(error, member("error", failure.boxed())),
         prop::option::weighted(0.1, (name(), value(), space()).boxed()),
-    );
-    members
+    )
         .prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g].into_iter().flatten().collect::<Vec<_>>())
-        .prop_shuffle()
-        .prop_map(object)
+        .boxed()
 }
 
 /// One character changed, taken out or put in, at a place and of a kind that matter.
@@ -387,7 +399,7 @@ fn damaged(text: String, at: usize, with: char, how: u8) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
     fn verdict_and_ranges_equal_those_of_serde_json(text in message()) {
