@@ -37,3 +37,6 @@ pub use eras::Eras;
 pub use served::{Served, SessionGuard};
 pub use set::{BackendSet, Wanted};
 pub use table::Table;
+
+#[cfg(test)]
+pub(crate) mod stub;

@@ -1,0 +1,105 @@
+use std::sync::Arc;
+
+use omcp_proto::v1::BackendSpec;
+use serde_json::json;
+
+use super::super::build::Builder;
+use super::super::served::Shared;
+use super::super::stub::{Stub, encode};
+use super::*;
+use crate::host::secrets::Secrets;
+
+fn served(stub: &Stub, era: &str, settings: Value) -> Arc<Served> {
+    let builder = Builder::new(stub.registry(), Secrets::default(), Arc::<Shared>::default());
+    let spec = BackendSpec {
+        runtime_type: "stub".to_owned(),
+        settings_json: settings.to_string(),
+        era: era.to_owned(),
+        ..BackendSpec::default()
+    };
+    let backend = Builder::read(&"x".parse().unwrap(), &encode(&spec)).unwrap();
+    builder.build(backend, 1, &Arc::default()).unwrap()
+}
+
+async fn probe(era: &str, settings: Value) -> (Stub, Result<Findings, GatewayError>) {
+    let stub = Stub::default();
+    let found = run(&served(&stub, era, settings)).await;
+    (stub, found)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_peer_gets_its_verdict() {
+    for (speaks, era, eras, connections) in [
+        ("legacy", "auto", Eras::LEGACY, 1),
+        ("silent", "auto", Eras::LEGACY, 2),
+        ("touchy", "auto", Eras::LEGACY, 2),
+        ("modern", "auto", Eras::MODERN, 1),
+        ("both", "auto", Eras::MODERN, 1),
+        ("both", "legacy", Eras::LEGACY, 1),
+        ("touchy", "legacy", Eras::LEGACY, 1),
+        ("modern", "modern", Eras::MODERN, 1),
+        // A pin is obeyed, unless the answer proves it wrong.
+        ("modern", "legacy", Eras::MODERN, 2),
+    ] {
+        let (stub, found) = probe(era, json!({"speaks": speaks})).await;
+        let found = found.unwrap_or_else(|error| panic!("{speaks} {era}: {error}"));
+        assert_eq!((found.eras, found.tools), (eras, Some(2)), "{speaks} {era}");
+        assert_eq!(stub.0.connected(), connections, "{speaks} {era}");
+        assert_eq!(found.connection.is_some(), eras == Eras::MODERN, "{speaks} {era}: a modern pipe is kept");
+        assert_eq!(stub.0.open(), usize::from(eras == Eras::MODERN), "{speaks} {era}: the rest is closed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_no_verdict() {
+    let stub = Stub::default();
+    stub.0.set_down("", true);
+    let backend = served(&stub, "auto", json!({}));
+    let error = run(&backend).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    for speaks in ["broken", "future"] {
+        let (stub, found) = probe("auto", json!({"speaks": speaks})).await;
+        assert_eq!(found.err().unwrap().kind(), ErrorKind::Unsupported, "{speaks}");
+        assert_eq!(stub.0.open(), 0, "{speaks}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_server_that_stays_silent_is_an_outage() {
+    for (speaks, kind) in [("silent", ErrorKind::Timeout), ("touchy", ErrorKind::Closed)] {
+        let (stub, found) = probe("auto", json!({"speaks": speaks, "http": true})).await;
+        assert_eq!(found.err().unwrap().kind(), kind);
+        assert_eq!(stub.0.connected(), 1, "nothing else was tried");
+    }
+    let (stub, found) = probe("auto", json!({"speaks": "modern", "http": true})).await;
+    assert!(found.unwrap().connection.is_none(), "HTTP needs no lane");
+    assert_eq!(stub.0.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_era_is_asked_for_on_its_own_connection() {
+    for (speaks, legacy) in [("both", true), ("modern", false)] {
+        let stub = Stub::default();
+        let backend = served(&stub, "auto", json!({"speaks": speaks}));
+        assert_eq!(speaks_legacy(&backend).await, legacy, "{speaks}");
+        assert_eq!(stub.0.open(), 0);
+    }
+}
+
+#[test]
+fn answers_are_judged_by_more_than_one_code() {
+    let judged = |code, data| match judge_refusal(&Refused { code, data }) {
+        Judgement::Modern(_) => "modern",
+        Judgement::GoOn => "legacy",
+        Judgement::StartAnew => "anew",
+        Judgement::NoVerdict(_) => "none",
+    };
+    for code in [-32000, -32600, -32601, -32602, -32603] {
+        assert_eq!(judged(code, Value::Null), "legacy", "{code}");
+    }
+    assert_eq!(judged(-32020, Value::Null), "modern");
+    assert_eq!(judged(-32021, Value::Null), "modern");
+    assert_eq!(judged(-32022, json!({"supported": ["2026-07-28", "2099-01-01"]})), "modern");
+    assert_eq!(judged(-32022, json!({"supported": ["2025-11-25"]})), "legacy");
+    assert_eq!(judged(-32022, json!({"supported": ["2099-01-01"]})), "none");
+}

@@ -1,0 +1,329 @@
+use std::collections::BTreeMap;
+
+use omcp_proto::v1::{BackendSpec, BackendState};
+use serde_json::{Value, json};
+
+use super::super::stub::{Stub, encode, spec};
+use super::*;
+use crate::host::secrets::Secrets;
+
+const LONG: Duration = Duration::from_secs(3600);
+
+fn name(text: &str) -> BackendName {
+    text.parse().unwrap()
+}
+
+fn put(text: &str, revision: Revision, settings: &Value) -> Wanted {
+    Wanted { name: name(text), spec: Some((revision, spec(settings))) }
+}
+
+fn gone(text: &str) -> Wanted {
+    Wanted { name: name(text), spec: None }
+}
+
+fn set(stub: &Stub) -> BackendSet {
+    BackendSet::start(stub.registry(), Secrets::default())
+}
+
+async fn status(set: &BackendSet, text: &str) -> BackendStatus {
+    set.statuses(Some([name(text)].into())).await.present.remove(0)
+}
+
+/// Waits until the status is as wanted.
+async fn until(set: &BackendSet, text: &str, wanted: impl Fn(&BackendStatus) -> bool) -> BackendStatus {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = status(set, text).await;
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "never came: {status:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn ready(set: &BackendSet, text: &str) -> Arc<Served> {
+    until(set, text, |status| status.state() == BackendState::Ready).await;
+    set.table().get(text).unwrap()
+}
+
+fn rejections(set: &BackendSet) -> BTreeMap<String, (RejectionCode, u64)> {
+    let all = set.rejections().borrow().clone();
+    all.iter().map(|r| (r.backend.clone(), (r.code(), r.serving_revision))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_named_is_not_touched() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({})), put("b", 1, &json!({}))]).await;
+    let (a, b) = (ready(&set, "a").await, ready(&set, "b").await);
+    set.apply(vec![put("b", 2, &json!({"version": 2})), put("c", 2, &json!({}))]).await;
+    until(&set, "b", |status| status.serving_revision == 2).await;
+    assert!(Arc::ptr_eq(&a, &set.table().get("a").unwrap()));
+    assert!(!Arc::ptr_eq(&b, &set.table().get("b").unwrap()));
+    assert!(b.retired() && !a.retired());
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_and_tags_change_without_a_new_runtime() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let mut spec = BackendSpec { runtime_type: "stub".to_owned(), ..BackendSpec::default() };
+    let want = |revision, spec: &BackendSpec| Wanted { name: name("a"), spec: Some((revision, encode(spec))) };
+    set.apply(vec![want(1, &spec)]).await;
+    let before = ready(&set, "a").await;
+    spec.tags = vec!["x".to_owned()];
+    set.apply(vec![want(2, &spec)]).await;
+    let after = set.table().get("a").unwrap();
+    assert!(Arc::ptr_eq(&before, &after));
+    assert_eq!((after.revision(), after.backend().tags), (2, vec!["x".to_owned()]));
+    let status = status(&set, "a").await;
+    assert_eq!((status.state(), status.revision, status.serving_revision), (BackendState::Ready, 2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_serves_until_the_new_is_ready() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({"label": "old"}))]).await;
+    let old = ready(&set, "a").await;
+    stub.0.set_down("new", true);
+    set.apply(vec![put("a", 2, &json!({"label": "new"}))]).await;
+    let failing = until(&set, "a", |status| status.state() == BackendState::Failing).await;
+    assert_eq!((failing.revision, failing.serving_revision), (2, 1));
+    assert!(failing.last_error.contains("new is down"), "{failing:?}");
+    assert!(Arc::ptr_eq(&old, &set.table().get("a").unwrap()));
+    stub.0.set_down("new", false);
+    until(&set, "a", |status| status.state() == BackendState::Ready && status.serving_revision == 2).await;
+    assert!(old.retired());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_was_ready_gives_way_at_once() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    stub.0.set_down("old", true);
+    set.apply(vec![put("a", 1, &json!({"label": "old"}))]).await;
+    until(&set, "a", |status| status.state() == BackendState::Failing).await;
+    set.apply(vec![put("a", 2, &json!({}))]).await;
+    assert_eq!(set.table().get("a").unwrap().revision(), 2);
+    assert_eq!(set.table().get("a").unwrap().ready().await.unwrap(), super::super::Eras::LEGACY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_taken_back_keeps_the_old_runtime() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({}))]).await;
+    let old = ready(&set, "a").await;
+    stub.0.set_down("new", true);
+    set.apply(vec![put("a", 2, &json!({"label": "new"}))]).await;
+    set.apply(vec![put("a", 3, &json!({}))]).await;
+    assert!(Arc::ptr_eq(&old, &set.table().get("a").unwrap()));
+    let status = status(&set, "a").await;
+    assert_eq!((status.state(), status.revision, status.serving_revision), (BackendState::Ready, 3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_definition_blocks_only_itself_and_the_old_form_serves() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({}))]).await;
+    let old = ready(&set, "a").await;
+    let missing = spec(&json!({"label": "${OMCP_TEST_SURELY_UNSET}"}));
+    let foreign = encode(&BackendSpec { runtime_type: "alien".to_owned(), ..BackendSpec::default() });
+    set.apply(vec![
+        put("a", 2, &json!({"create": "fail"})),
+        put("panics", 2, &json!({"create": "panic"})),
+        put("typo", 2, &json!({"lable": 1})),
+        Wanted { name: name("missing"), spec: Some((2, missing)) },
+        Wanted { name: name("alien"), spec: Some((2, foreign)) },
+        Wanted { name: name("noise"), spec: Some((2, Bytes::from_static(b"\xff\xff"))) },
+        put("fine", 2, &json!({})),
+    ])
+    .await;
+    let want = [
+        ("a", RejectionCode::Invalid, 1),
+        ("alien", RejectionCode::UnknownType, 0),
+        ("missing", RejectionCode::MissingReference, 0),
+        ("noise", RejectionCode::Decode, 0),
+        ("panics", RejectionCode::BuildFailed, 0),
+        ("typo", RejectionCode::Invalid, 0),
+    ];
+    assert_eq!(rejections(&set), want.map(|(name, code, serving)| (name.to_owned(), (code, serving))).into());
+    ready(&set, "fine").await;
+    assert!(Arc::ptr_eq(&old, &set.table().get("a").unwrap()));
+    let rejected = status(&set, "a").await;
+    assert_eq!((rejected.state(), rejected.revision, rejected.serving_revision), (BackendState::Rejected, 2, 1));
+    assert!(rejected.last_error.contains("fails on demand"), "{rejected:?}");
+    set.apply(vec![put("a", 3, &json!({"version": 3})), gone("alien"), gone("panics"), gone("noise")]).await;
+    assert_eq!(rejections(&set).into_keys().collect::<Vec<_>>(), ["missing", "typo"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_definition_is_tried_again_when_its_secret_may_have_come() {
+    let stub = Stub::default();
+    let directory = tempfile::tempdir().unwrap();
+    let set = BackendSet::start(stub.registry(), Secrets::new(Some(directory.path().to_owned())));
+    set.apply(vec![Wanted { name: name("a"), spec: Some((1, spec(&json!({"label": "${file:key}"})))) }]).await;
+    let began = Instant::now();
+    until(&set, "a", |status| status.failures == 2).await;
+    assert_eq!(began.elapsed().as_secs(), 60);
+    std::fs::write(directory.path().join("key"), "x").unwrap();
+    until(&set, "a", |status| status.state() == BackendState::Ready).await;
+    assert_eq!(began.elapsed().as_secs(), 180);
+    assert!(rejections(&set).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_is_kept_and_not_served() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let mut spec = BackendSpec { runtime_type: "stub".to_owned(), disabled: true, ..BackendSpec::default() };
+    let want = |revision, spec: &BackendSpec| Wanted { name: name("a"), spec: Some((revision, encode(spec))) };
+    set.apply(vec![want(1, &spec)]).await;
+    assert_eq!(status(&set, "a").await.state(), BackendState::Stopped);
+    assert!(set.table().is_empty());
+    spec.disabled = false;
+    set.apply(vec![want(2, &spec)]).await;
+    let served = ready(&set, "a").await;
+    spec.disabled = true;
+    set.apply(vec![want(3, &spec)]).await;
+    assert!(set.table().is_empty() && served.retired());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_backend_drains_and_then_closes() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({"speaks": "modern"})), put("b", 1, &json!({}))]).await;
+    let (a, b) = (ready(&set, "a").await, ready(&set, "b").await);
+    let lane = a.modern_lane().await.unwrap();
+    let session = b.track_session(Some(7));
+    assert_eq!((status(&set, "b").await.sessions, status(&set, "b").await.pids), (1, vec![7]));
+    set.apply(vec![gone("a"), gone("b")]).await;
+    assert!(set.table().is_empty());
+    lane.closed().await;
+    a.wait_closed().await;
+    let began = Instant::now();
+    b.wait_closed().await;
+    assert_eq!(began.elapsed().as_secs(), DRAIN_DEADLINE.as_secs(), "a session lives on until the deadline");
+    drop(session);
+    assert_eq!(stub.0.open(), 0);
+    assert!(a.open_connection().await.is_err(), "a closed definition opens nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_every_process() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply((0..20).map(|n| put(&format!("b{n}"), 1, &json!({"speaks": "modern"}))).collect()).await;
+    for n in 0..20 {
+        ready(&set, &format!("b{n}")).await;
+    }
+    let _session = set.table().get("b3").unwrap().track_session(None);
+    assert!(stub.0.open() >= 20);
+    let began = Instant::now();
+    set.close().await;
+    assert_eq!(stub.0.open(), 0);
+    assert!(began.elapsed() < Duration::from_secs(1), "nothing is waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_for_the_start_and_fails_fast_afterwards() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    stub.0.set_down("x", true);
+    set.apply(vec![put("a", 1, &json!({"label": "x"})), put("b", 1, &json!({"speaks": "silent"}))]).await;
+    let a = set.table().get("a").unwrap();
+    let error = a.ready().await.unwrap_err();
+    assert_eq!(error.code(), "upstream_unavailable");
+    assert!(error.to_string().contains("x is down"), "{error}");
+    let began = Instant::now();
+    let error = set.table().get("b").unwrap().ready().await.unwrap_err();
+    assert_eq!((error.code(), began.elapsed()), ("timeout", super::super::served::START_DEADLINE));
+    stub.0.set_down("x", false);
+    ready(&set, "a").await;
+    assert_eq!(a.ready().await.unwrap(), super::super::Eras::LEGACY);
+    ready(&set, "b").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_lane_is_told_and_restarted() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({"speaks": "both"}))]).await;
+    let both = until(&set, "a", |status| status.eras.len() == 2).await;
+    assert_eq!((both.tools, both.pids.len()), (Some(2), 1));
+    let served = set.table().get("a").unwrap();
+    let lane = served.modern_lane().await.unwrap();
+    lane.close();
+    lane.closed().await;
+    until(&set, "a", |status| status.failures == 1).await;
+    ready(&set, "a").await;
+    let again = served.modern_lane().await.unwrap();
+    assert!(again.is_open() && again.pid() != lane.pid());
+    let legacy = put("b", 2, &json!({}));
+    set.apply(vec![legacy]).await;
+    let error = set.table().get("b").unwrap().modern_lane().await.unwrap_err();
+    assert_eq!(error.code(), "era_mismatch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_calls_make_a_backend_failing() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({"label": "x"}))]).await;
+    let served = ready(&set, "a").await;
+    stub.0.set_down("x", true);
+    for _ in 0..3 {
+        assert!(served.eras().is_some());
+        served.note_failure(&omcp_core::GatewayError::unreachable("refused"));
+    }
+    assert!(served.eras().is_none());
+    until(&set, "a", |status| status.failures > 2 && status.last_error.contains("x is down")).await;
+    stub.0.set_down("x", false);
+    ready(&set, "a").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_connecting_is_one_failure() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({"connect": "panic"})), put("b", 1, &json!({}))]).await;
+    let failing = until(&set, "a", |status| status.failures >= 3).await;
+    assert!(failing.last_error.contains("panicked"), "{failing:?}");
+    ready(&set, "b").await;
+}
+
+#[tokio::test]
+async fn few_start_at_once_and_ten_thousand_are_applied_quickly() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let wanted: Vec<_> = (0..10_000).map(|n| put(&format!("b{n}"), 1, &json!({}))).collect();
+    let began = std::time::Instant::now();
+    set.apply(wanted).await;
+    let applied = began.elapsed();
+    assert_eq!(set.table().len(), 10_000);
+    // Without optimisation and on a busy machine; a release build needs a tenth of it.
+    assert!(applied < Duration::from_secs(3), "{applied:?}");
+    println!("10,000 backends applied in {applied:?}");
+    let last = set.table().get("b9999").unwrap();
+    last.ready().await.unwrap();
+    assert!(stub.0.connected() < 5_000, "a call does not wait for the other probes");
+    assert!(stub.0.most_connecting.load(std::sync::atomic::Ordering::SeqCst) <= prober::PROBES_MAX);
+}
+
+#[tokio::test]
+async fn a_full_node_refuses_more() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let off = encode(&BackendSpec { runtime_type: "stub".to_owned(), disabled: true, ..BackendSpec::default() });
+    let wanted = (0..=BACKENDS_MAX)
+        .map(|n| Wanted { name: name(&format!("b{n:05}")), spec: Some((1, off.clone())) })
+        .collect();
+    set.apply(wanted).await;
+    let refused = rejections(&set);
+    assert_eq!(refused, [(format!("b{BACKENDS_MAX:05}"), (RejectionCode::Limit, 0))].into());
+}
