@@ -29,14 +29,10 @@ pub async fn relay(
     config: &FrontConfig,
 ) -> Result<Response<Body>, Refusal> {
     let messages = split(bytes)?;
-    let (requests, rest): (Vec<_>, Vec<_>) = messages
-        .into_iter()
-        .partition(|message| message.envelope().kind() == Kind::Request);
+    let (requests, rest): (Vec<_>, Vec<_>) =
+        messages.into_iter().partition(|message| message.envelope().kind() == Kind::Request);
     for message in rest {
-        let accepts = Accepts {
-            json: true,
-            events: false,
-        };
+        let accepts = Accepts { json: true, events: false, prefers_events: false };
         drop(relay_legacy::relay(session, message, accepts, config).await);
     }
     if requests.is_empty() {
@@ -44,9 +40,7 @@ pub async fn relay(
     }
     let answers = join_all(requests.iter().map(|request| answer(session, request))).await;
     let answers: Vec<&[u8]> = answers.iter().map(AsRef::as_ref).collect();
-    Ok(reply::json(
-        [b"[", answers.join(&b","[..]).as_slice(), b"]"].concat().into(),
-    ))
+    Ok(reply::json([b"[", answers.join(&b","[..]).as_slice(), b"]"].concat().into()))
 }
 
 async fn answer(session: &Session, request: &McpMessage) -> Bytes {
@@ -71,14 +65,9 @@ fn split(bytes: &Bytes) -> Result<Vec<McpMessage>, Refusal> {
     let items = omcp_mcp::batch::split(bytes, &ScanLimits::default())
         .map_err(|error| Refusal::not_a_message(&error, bytes))?;
     if items.len() > MESSAGES_MAX {
-        return Err(Refusal::invalid_request(format!(
-            "the batch holds more than {MESSAGES_MAX} messages"
-        )));
+        return Err(Refusal::invalid_request(format!("the batch holds more than {MESSAGES_MAX} messages")));
     }
-    items
-        .into_iter()
-        .map(|item| one_line(bytes.slice(item.range)))
-        .collect()
+    items.into_iter().map(|item| one_line(bytes.slice(item.range))).collect()
 }
 
 fn one_line(bytes: Bytes) -> Result<McpMessage, Refusal> {

@@ -56,10 +56,9 @@ impl HttpBody for Body {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Upstream(body) => Pin::new(body).poll_frame(context),
-            Self::Events(events) => events
-                .as_mut()
-                .poll_next(context)
-                .map(|item| item.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Events(events) => {
+                events.as_mut().poll_next(context).map(|item| item.map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -96,9 +95,7 @@ pub async fn read(
     // A body that is already here needs no timer.
     let first = match poll_once(body).await {
         Some(first) => first,
-        None => tokio::time::timeout(timeout, next_piece(body))
-            .await
-            .map_err(|_| reply::body_timeout())?,
+        None => tokio::time::timeout(timeout, next_piece(body)).await.map_err(|_| reply::body_timeout())?,
     };
     let Some(first) = first? else {
         return Ok(Bytes::new());
@@ -110,9 +107,7 @@ pub async fn read(
         return Ok(first);
     }
     let rest = read_rest(first, body, len_max);
-    tokio::time::timeout(timeout, rest)
-        .await
-        .map_err(|_| reply::body_timeout())?
+    tokio::time::timeout(timeout, rest).await.map_err(|_| reply::body_timeout())?
 }
 
 async fn read_rest(first: Bytes, body: &mut Incoming, len_max: usize) -> Result<Bytes, Refusal> {

@@ -29,15 +29,10 @@ pub async fn answer(
     parts: &Parts,
     body: &mut Incoming,
 ) -> Response<Body> {
-    Inquiry {
-        front,
-        served,
-        parts,
-        accepts: Accepts::of(&parts.headers),
-    }
-    .answer(body)
-    .await
-    .unwrap_or_else(|refusal| reply::refusal(&refusal))
+    Inquiry { front, served, parts, accepts: Accepts::of(&parts.headers) }
+        .answer(body)
+        .await
+        .unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
 /// One request on its way to a mode.
@@ -73,18 +68,10 @@ impl Inquiry<'_> {
             return Err(Refusal::unsupported_media_type());
         }
         if !self.accepts.json && !self.accepts.events {
-            return Err(Refusal::not_acceptable(
-                "Accept must include application/json or text/event-stream",
-            ));
+            return Err(Refusal::not_acceptable("Accept must include application/json or text/event-stream"));
         }
         let config = &self.front.config;
-        body::read(
-            &self.parts.headers,
-            body,
-            config.body_len_max,
-            config.body_timeout,
-        )
-        .await
+        body::read(&self.parts.headers, body, config.body_len_max, config.body_timeout).await
     }
 
     /// The session named by the request, if this node holds it.
@@ -114,18 +101,10 @@ impl Inquiry<'_> {
             Err(error) => return Ok(self.failed(&message, &error)),
         };
         if !eras.modern {
-            let client = message
-                .envelope()
-                .protocol_version(message.bytes())
-                .unwrap_or_default()
-                .into_owned();
+            let client =
+                message.envelope().protocol_version(message.bytes()).unwrap_or_default().into_owned();
             let id = message.id().map(<[u8]>::to_vec);
-            return Err(reply::no_common_era(
-                self.served.name().as_str(),
-                &client,
-                &eras.to_string(),
-                id,
-            ));
+            return Err(reply::no_common_era(self.served.name().as_str(), &client, &eras.to_string(), id));
         }
         if let Some(upstream) = self.served.upstream() {
             return Ok(transparent::modern(self, upstream, message).await);
@@ -146,9 +125,7 @@ impl Inquiry<'_> {
         let Some(wanted) = self.served.tool_headers(&tool) else {
             return Ok(());
         };
-        let arguments = envelope
-            .arguments_range()
-            .map_or(&b"{}"[..], |range| &message.bytes()[range]);
+        let arguments = envelope.arguments_range().map_or(&b"{}"[..], |range| &message.bytes()[range]);
         admit::check_params(&wanted, arguments, &transparent::View(&self.parts.headers)).map_err(
             |mut refusal| {
                 refusal.id = message.id().map(<[u8]>::to_vec);
@@ -202,11 +179,7 @@ impl Inquiry<'_> {
             return Ok(transparent::legacy(self, upstream, None, Bytes::new()).await);
         }
         let session = self.need(session)?;
-        Ok(relay_legacy::listen(
-            &session,
-            &self.parts.headers,
-            &self.front.config,
-        ))
+        Ok(relay_legacy::listen(&session, &self.parts.headers, &self.front.config))
     }
 
     async fn delete(&self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
@@ -233,10 +206,7 @@ impl Inquiry<'_> {
         let given = &self.parts.headers;
         let session = headers::value(given, headers::SESSION_ID);
         let session = session.or(self.served.upstream().map(|_| "none"));
-        LegacyHeaders {
-            protocol_version: headers::value(given, headers::PROTOCOL_VERSION),
-            session,
-        }
+        LegacyHeaders { protocol_version: headers::value(given, headers::PROTOCOL_VERSION), session }
     }
 
     async fn eras(&self) -> Result<Eras, omcp_core::GatewayError> {

@@ -13,6 +13,8 @@ use crate::backends::lane::{Event, Inbox};
 use crate::session::event_id::EventId;
 use crate::session::stream_log::{Read, StreamLog};
 
+/// How long a client waits before it resumes a broken stream: a restarted node is back by then.
+const RETRY_MS: u32 = 1_000;
 /// Events written in one piece at most.
 const BURST: usize = 32;
 
@@ -33,33 +35,30 @@ pub fn live<G: Send + 'static>(
     translate: impl Fn(Event) -> Option<Bytes> + Send + 'static,
 ) -> Events {
     let state = (inbox, first, false, guard, translate);
-    Box::pin(stream::unfold(
-        state,
-        move |(inbox, mut first, ended, guard, translate)| async move {
-            if ended {
+    Box::pin(stream::unfold(state, move |(inbox, mut first, ended, guard, translate)| async move {
+        if ended {
+            return None;
+        }
+        loop {
+            let event = match first.take() {
+                Some(event) => event,
+                None => match tokio::time::timeout(keep_alive, inbox.next()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        let comment = Bytes::from_static(sse::COMMENT_KEEPALIVE);
+                        return Some((comment, (inbox, None, false, guard, translate)));
+                    }
+                },
+            };
+            let last = event.is_last();
+            if let Some(message) = translate(event) {
+                return Some((encode(&message), (inbox, None, last, guard, translate)));
+            }
+            if last {
                 return None;
             }
-            loop {
-                let event = match first.take() {
-                    Some(event) => event,
-                    None => match tokio::time::timeout(keep_alive, inbox.next()).await {
-                        Ok(event) => event,
-                        Err(_) => {
-                            let comment = Bytes::from_static(sse::COMMENT_KEEPALIVE);
-                            return Some((comment, (inbox, None, false, guard, translate)));
-                        }
-                    },
-                };
-                let last = event.is_last();
-                if let Some(message) = translate(event) {
-                    return Some((encode(&message), (inbox, None, last, guard, translate)));
-                }
-                if last {
-                    return None;
-                }
-            }
-        },
-    ))
+        }
+    }))
 }
 
 /// How a log is read.
@@ -82,32 +81,24 @@ pub fn resumable(
         Follow::From(number) => number,
         Follow::Shared => log.delivered(),
     };
-    let prime = (revision >= Revision::V2025_11_25).then(|| {
-        priming(EventId {
-            stream,
-            number: position,
-        })
-    });
+    let prime = (revision >= Revision::V2025_11_25).then(|| priming(EventId { stream, number: position }));
     let state = (Presence::of(log), follow, prime, false);
-    Box::pin(stream::unfold(
-        state,
-        move |(reader, mut follow, prime, ended)| async move {
-            if ended {
-                return None;
-            }
-            if let Some(prime) = prime {
-                return Some((prime, (reader, follow, None, false)));
-            }
-            let (bytes, ended) = reader.next(stream, &mut follow, keep_alive).await?;
-            Some((bytes, (reader, follow, None, ended)))
-        },
-    ))
+    Box::pin(stream::unfold(state, move |(reader, mut follow, prime, ended)| async move {
+        if ended {
+            return None;
+        }
+        if let Some(prime) = prime {
+            return Some((prime, (reader, follow, None, false)));
+        }
+        let (bytes, ended) = reader.next(stream, &mut follow, keep_alive).await?;
+        Some((bytes, (reader, follow, None, ended)))
+    }))
 }
 
 /// An event with an id and no data: a client that loses the stream early can resume it
 /// (Streamable HTTP since 2025-11-25).
 fn priming(id: EventId) -> Bytes {
-    Bytes::from(format!("id: {id}\ndata: \n\n"))
+    Bytes::from(format!("id: {id}\nretry: {RETRY_MS}\ndata: \n\n"))
 }
 
 /// Somebody is there to read a log.

@@ -26,16 +26,8 @@ pub struct Trust {
 impl Trust {
     pub fn new(config: &FrontConfig, listen: SocketAddr) -> Self {
         Self {
-            hosts: config
-                .allowed_hosts
-                .iter()
-                .map(|host| host.to_ascii_lowercase())
-                .collect(),
-            origins: config
-                .allowed_origins
-                .iter()
-                .map(|origin| canonical(origin))
-                .collect(),
+            hosts: config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            origins: config.allowed_origins.iter().map(|origin| canonical(origin)).collect(),
             loopback: listen.ip().is_loopback(),
         }
     }
@@ -68,10 +60,7 @@ impl Trust {
             return true;
         }
         (self.loopback && is_loopback(host))
-            || self
-                .hosts
-                .iter()
-                .any(|allowed| allowed.eq_ignore_ascii_case(host))
+            || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
     fn origin_is_fine(&self, headers: &HeaderMap) -> bool {
@@ -100,9 +89,7 @@ fn canonical(origin: &str) -> String {
 }
 
 fn web_host(origin: &str) -> Option<&str> {
-    let rest = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"))?;
+    let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))?;
     let plain = !rest.contains(['/', '@', '?', '#']);
     plain.then(|| without_port(rest))
 }
@@ -115,14 +102,9 @@ fn without_port(authority: &str) -> &str {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The layer that carries [`Trust`].
@@ -133,10 +115,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard {
-            trust: self.0.clone(),
-            inner,
-        }
+        Guard { trust: self.0.clone(), inner }
     }
 }
 
@@ -195,41 +174,23 @@ mod tests {
     #[test]
     fn a_loopback_listener_serves_loopback_names_only() {
         let trust = trust("127.0.0.1:4180", &[], &[]);
-        for host in [
-            "localhost",
-            "localhost:4180",
-            "127.0.0.1:1",
-            "[::1]:4180",
-            "[::1]",
-            "LOCALHOST",
-        ] {
+        for host in ["localhost", "localhost:4180", "127.0.0.1:1", "[::1]:4180", "[::1]", "LOCALHOST"] {
             assert!(check(&trust, &[host], &[]), "{host}");
         }
-        for host in [
-            "evil.example",
-            "127.0.0.1.evil.example",
-            "localhost.evil.example:4180",
-            "10.0.0.1",
-            "",
-        ] {
+        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:4180", "10.0.0.1", ""]
+        {
             assert!(!check(&trust, &[host], &[]), "{host}");
         }
-        assert!(
-            !check(&trust, &["localhost", "localhost"], &[]),
-            "two Host headers"
-        );
+        assert!(!check(&trust, &["localhost", "localhost"], &[]), "two Host headers");
         assert!(!check(&trust, &[], &[]), "no Host header");
     }
 
     #[test]
     fn origins_are_compared_whole() {
         let local = trust("127.0.0.1:4180", &[], &["https://app.example"]);
-        for origin in [
-            "http://localhost:3000",
-            "http://127.0.0.1",
-            "https://app.example",
-            "https://APP.example:443",
-        ] {
+        for origin in
+            ["http://localhost:3000", "http://127.0.0.1", "https://app.example", "https://APP.example:443"]
+        {
             assert!(check(&local, &["localhost"], &[origin]), "{origin}");
         }
         for origin in [

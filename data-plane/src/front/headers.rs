@@ -17,28 +17,22 @@ pub fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub struct Accepts {
     pub json: bool,
     pub events: bool,
+    /// Event streams are named before JSON: even an answer that is whole is streamed.
+    pub prefers_events: bool,
 }
 
 impl Accepts {
     pub fn of(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(ACCEPT).iter().peekable();
         if given.peek().is_none() {
-            return Self {
-                json: true,
-                events: true,
-            };
+            return Self { json: true, events: true, prefers_events: false };
         }
-        let mut accepts = Self {
-            json: false,
-            events: false,
-        };
-        for range in given
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-        {
+        let mut accepts = Self { json: false, events: false, prefers_events: false };
+        for range in given.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
             let range = range.split(';').next().unwrap_or("").trim();
             let any = range == "*/*";
             accepts.json |= any || range.eq_ignore_ascii_case("application/json") || range == "application/*";
+            accepts.prefers_events |= !accepts.json && range.eq_ignore_ascii_case("text/event-stream");
             accepts.events |= any || range.eq_ignore_ascii_case("text/event-stream") || range == "text/*";
         }
         accepts
@@ -46,15 +40,9 @@ impl Accepts {
 
     /// Whether an event stream was asked for by name: how a GET is told from a browser's.
     pub fn names_events(headers: &HeaderMap) -> bool {
-        let values = headers
-            .get_all(ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|range| {
-            range
-                .split(';')
-                .next()
-                .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+            range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
         })
     }
 }
@@ -62,9 +50,7 @@ impl Accepts {
 /// Whether the body is declared to be JSON.
 pub fn is_json(headers: &HeaderMap) -> bool {
     let kind = value(headers, CONTENT_TYPE.as_str()).unwrap_or("");
-    kind.split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 #[cfg(test)]
@@ -73,24 +59,19 @@ mod tests {
 
     #[test]
     fn accept() {
-        for (text, json, events) in [
-            ("application/json, text/event-stream", true, true),
-            ("*/*", true, true),
-            ("application/json;q=0.9", true, false),
-            ("TEXT/EVENT-STREAM", false, true),
-            ("text/html", false, false),
-            ("image/png, */*;q=0.1", true, true),
+        for (text, json, events, prefers_events) in [
+            ("application/json, text/event-stream", true, true, false),
+            ("text/event-stream, application/json", true, true, true),
+            ("*/*", true, true, false),
+            ("application/json;q=0.9", true, false, false),
+            ("TEXT/EVENT-STREAM", false, true, true),
+            ("text/html", false, false, false),
+            ("image/png, */*;q=0.1", true, true, false),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, text.parse().unwrap());
-            assert_eq!(Accepts::of(&headers), Accepts { json, events }, "{text}");
+            assert_eq!(Accepts::of(&headers), Accepts { json, events, prefers_events }, "{text}");
         }
-        assert_eq!(
-            Accepts::of(&HeaderMap::new()),
-            Accepts {
-                json: true,
-                events: true
-            }
-        );
+        assert_eq!(Accepts::of(&HeaderMap::new()), Accepts { json: true, events: true });
     }
 }

@@ -33,11 +33,7 @@ pub struct EventPipe {
 
 impl EventPipe {
     pub fn new(body: Streamed, logs: bool) -> Self {
-        Self {
-            body,
-            held: BytesMut::new(),
-            logs,
-        }
+        Self { body, held: BytesMut::new(), logs }
     }
 
     /// The next piece that consists of whole events; `None` at the end.
@@ -83,23 +79,19 @@ impl EventPipe {
 
 /// Answers with the stream, or with its first event alone if that is an error with its own status.
 pub async fn answer(mut pipe: EventPipe, mut head: Response<Body>, patience: Duration) -> Response<Body> {
-    let first = tokio::time::timeout(patience, pipe.next())
-        .await
-        .unwrap_or_else(|_| Some(Bytes::new()));
+    let first = tokio::time::timeout(patience, pipe.next()).await.unwrap_or_else(|_| Some(Bytes::new()));
     if let Some(alone) = first.as_deref().and_then(lone_error) {
         return alone;
     }
     head.headers_mut().remove(CONTENT_TYPE);
-    let mut response = reply::event_stream(Box::pin(stream::unfold(
-        (Some(first), pipe),
-        |(first, mut pipe)| async {
+    let mut response =
+        reply::event_stream(Box::pin(stream::unfold((Some(first), pipe), |(first, mut pipe)| async {
             let piece = match first {
                 Some(first) => first?,
                 None => pipe.next().await?,
             };
             Some((piece, (None, pipe)))
-        },
-    )));
+        })));
     response.headers_mut().extend(head.headers().clone());
     response
 }
@@ -181,9 +173,6 @@ mod tests {
         let log = r#"data: {"jsonrpc":"2.0","method":"notifications\/message","params":{"level":"info"}}"#;
         let other = r#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"x":"/message"}}"#;
         let both = format!("{log}\n\n{other}\n\n");
-        assert_eq!(
-            without_logs(both.into()),
-            Bytes::from(format!("event: message\n{other}\n\n"))
-        );
+        assert_eq!(without_logs(both.into()), Bytes::from(format!("event: message\n{other}\n\n")));
     }
 }

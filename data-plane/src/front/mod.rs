@@ -54,13 +54,7 @@ pub struct Front {
 impl Front {
     pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
-        Self {
-            config,
-            trust,
-            sessions,
-            sse_clients: SseClients::default(),
-            table,
-        }
+        Self { config, trust, sessions, sse_clients: SseClients::default(), table }
     }
 
     /// Answers one request that passed the guard.
@@ -128,9 +122,6 @@ fn preflight(trust: &Trust, request: &HeaderMap) -> Response<Body> {
     if let Some(wanted) = request.get(http::header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(http::header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
     }
-    headers.insert(
-        http::header::ACCESS_CONTROL_MAX_AGE,
-        http::HeaderValue::from_static("600"),
-    );
+    headers.insert(http::header::ACCESS_CONTROL_MAX_AGE, http::HeaderValue::from_static("600"));
     response
 }

@@ -49,11 +49,7 @@ pub async fn initialize(front: &Front, served: &Arc<Served>, request: &McpMessag
 /// The backend said no to the handshake: a modern-only one names the revisions it wants.
 fn refused(served: &Served, labels: &Labels, answer: &McpMessage) -> Response<Body> {
     let modern_only = answer.envelope().error_code() == Some(i64::from(code::UNSUPPORTED_VERSION));
-    let status = if modern_only {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::OK
-    };
+    let status = if modern_only { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     tracing::debug!(backend = %served.name(), "the backend refused a handshake");
     reply::json_with_status(status, labels.restore_response(answer))
 }
@@ -116,10 +112,7 @@ pub fn requested_version(request: &McpMessage) -> String {
         #[serde(rename = "protocolVersion")]
         version: String,
     }
-    let params = request
-        .envelope()
-        .params_range()
-        .map(|range| &request.bytes()[range]);
+    let params = request.envelope().params_range().map(|range| &request.bytes()[range]);
     let wanted = params.and_then(|params| serde_json::from_slice::<Wanted>(params).ok());
     wanted.map_or_else(|| "unknown".to_owned(), |wanted| wanted.version)
 }
@@ -175,9 +168,7 @@ async fn request(
 }
 
 pub fn pong(id: &[u8]) -> Bytes {
-    [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#]
-        .concat()
-        .into()
+    [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#].concat().into()
 }
 
 /// One JSON message if the answer is all there is, else a resumable stream.
@@ -196,12 +187,12 @@ async fn answer(
         log.ended().await;
     }
     match log.answer(!accepts.events) {
-        Some(message) => {
+        Some(message) if !accepts.prefers_events => {
             session.forget_stream(stream);
             reply::json(message)
         }
-        None if !accepts.events => reply::accepted(),
-        None => {
+        _ if !accepts.events => reply::accepted(),
+        _ => {
             let follow = Follow::From(0);
             let events = events::resumable(log, stream, follow, session.revision(), config.keep_alive);
             drop(presence);

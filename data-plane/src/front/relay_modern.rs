@@ -53,25 +53,10 @@ fn start(served: &Arc<Served>, lane: Lane, message: &McpMessage) -> Result<Optio
     let minted = lane.mint();
     let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
     let timeout = (!endless).then(|| served.runtime().call_timeout());
-    lane.call(
-        minted,
-        Labels::replace(message, minted),
-        inbox.clone(),
-        CallTraits::of(message, timeout),
-    )?;
+    lane.call(minted, Labels::replace(message, minted), inbox.clone(), CallTraits::of(message, timeout))?;
     let logs = message.envelope().log_level(message.bytes()).is_some();
-    let guard = CancelOnDrop {
-        lane,
-        minted,
-        inbox: inbox.clone(),
-    };
-    Ok(Some(Call {
-        backend: served.name().as_str().to_owned(),
-        labels,
-        inbox,
-        logs,
-        guard,
-    }))
+    let guard = CancelOnDrop { lane, minted, inbox: inbox.clone() };
+    Ok(Some(Call { backend: served.name().as_str().to_owned(), labels, inbox, logs, guard }))
 }
 
 /// One call in flight.
@@ -90,16 +75,16 @@ impl Call {
     async fn answer(self, accepts: Accepts, config: &FrontConfig) -> Response<Body> {
         loop {
             let first = if accepts.events {
-                tokio::time::timeout(config.stream_after, self.inbox.next())
-                    .await
-                    .ok()
+                tokio::time::timeout(config.stream_after, self.inbox.next()).await.ok()
             } else {
                 Some(self.inbox.next().await)
             };
             match first {
                 Some(Event::Message(_)) if !accepts.events => {}
                 Some(Event::Message(message)) if self.is_unwanted(&message) => {}
-                Some(last) if last.is_last() => return self.whole(last),
+                Some(last) if last.is_last() && !(accepts.prefers_events && is_result(&last)) => {
+                    return self.whole(last);
+                }
                 first => return self.stream(first, config),
             }
         }
@@ -121,13 +106,7 @@ impl Call {
     }
 
     fn stream(self, first: Option<Event>, config: &FrontConfig) -> Response<Body> {
-        let Self {
-            backend,
-            labels,
-            inbox,
-            logs,
-            guard,
-        } = self;
+        let Self { backend, labels, inbox, logs, guard } = self;
         let translate = move |event| match event {
             Event::Message(message) if !logs && message.method() == Some(methods::MESSAGE) => None,
             Event::Message(message) => Some(labels.restore_notification(&message)),
@@ -139,18 +118,18 @@ impl Call {
     }
 }
 
+fn is_result(event: &Event) -> bool {
+    matches!(event, Event::Final(message) if message.envelope().kind() == Kind::Response)
+}
+
 /// Codes that the modern revision gives a status of their own.
 fn status_of(message: &McpMessage) -> StatusCode {
     match message.envelope().error_code() {
         Some(code) if code == i64::from(code::METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
         Some(code)
-            if [
-                code::HEADER_MISMATCH,
-                code::MISSING_CAPABILITY,
-                code::UNSUPPORTED_VERSION,
-            ]
-            .iter()
-            .any(|own| i64::from(*own) == code) =>
+            if [code::HEADER_MISMATCH, code::MISSING_CAPABILITY, code::UNSUPPORTED_VERSION]
+                .iter()
+                .any(|own| i64::from(*own) == code) =>
         {
             StatusCode::BAD_REQUEST
         }

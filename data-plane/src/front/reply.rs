@@ -19,16 +19,10 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = match refusal.body() {
         Some(body) => with_type(status, JSON, body.into()),
-        None => with_type(
-            status,
-            PLAIN,
-            Bytes::copy_from_slice(refusal.message.as_bytes()).into(),
-        ),
+        None => with_type(status, PLAIN, Bytes::copy_from_slice(refusal.message.as_bytes()).into()),
     };
     if let Some(allow) = refusal.allow {
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static(allow));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     }
     response
 }
@@ -76,18 +70,12 @@ pub fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 /// A stream could not be opened.
 pub fn unavailable(error: &GatewayError) -> Response<Body> {
     let text = json!({ "error": error.chain(), "reason": error.code() });
-    with_type(
-        StatusCode::SERVICE_UNAVAILABLE,
-        JSON,
-        text.to_string().into_bytes().into(),
-    )
+    with_type(StatusCode::SERVICE_UNAVAILABLE, JSON, text.to_string().into_bytes().into())
 }
 
 pub fn method_not_allowed(allow: &'static str) -> Response<Body> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not possible here");
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 
@@ -115,10 +103,7 @@ pub fn body_broken() -> Refusal {
 
 pub fn no_stream_without_session() -> Refusal {
     let text = "a stream needs a session; clients of 2024-11-05 use /sse/NAME";
-    Refusal {
-        allow: Some("POST"),
-        ..Refusal::new(405, code::INVALID_REQUEST, text)
-    }
+    Refusal { allow: Some("POST"), ..Refusal::new(405, code::INVALID_REQUEST, text) }
 }
 
 /// Client and backend have no era in common.
@@ -127,10 +112,7 @@ pub fn no_common_era(backend: &str, client: &str, speaks: &str, id: Option<Vec<u
         "no protocol era in common: this request is {client}, backend {backend} speaks {speaks} only"
     );
     let data = json!({ "reason": "era_mismatch", "client": client, "backend": speaks });
-    Refusal {
-        id,
-        ..Refusal::invalid_request(message).with_data(data)
-    }
+    Refusal { id, ..Refusal::invalid_request(message).with_data(data) }
 }
 
 /// As [`no_common_era`], to a legacy handshake: names the versions that would do.
@@ -140,8 +122,5 @@ pub fn modern_only(backend: &str, requested: &str, served: &[&str], id: Option<V
         served.join(", ")
     );
     let data = json!({ "supported": served, "requested": requested, "reason": "era_mismatch" });
-    Refusal {
-        id,
-        ..Refusal::new(400, code::UNSUPPORTED_VERSION, message).with_data(data)
-    }
+    Refusal { id, ..Refusal::new(400, code::UNSUPPORTED_VERSION, message).with_data(data) }
 }

@@ -16,11 +16,7 @@ pub enum Route<'a> {
 impl<'a> Route<'a> {
     pub fn of(path: &'a str) -> Self {
         let mut parts = path.strip_prefix('/').unwrap_or(path).splitn(3, '/');
-        match (
-            parts.next(),
-            parts.next().filter(|name| !name.is_empty()),
-            parts.next(),
-        ) {
+        match (parts.next(), parts.next().filter(|name| !name.is_empty()), parts.next()) {
             (Some("mcp"), Some(name), None | Some("")) => Self::Mcp(name),
             (Some("sse"), Some(name), None | Some("")) => Self::Sse(name),
             (Some("sse"), Some(name), Some("message")) => Self::SseMessage(name),

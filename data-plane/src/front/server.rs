@@ -39,9 +39,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let trust = Arc::new(Trust::new(&config, listener.local_addr()?));
     let front = Arc::new(Front::new(table, config, trust.clone()));
-    let service = ServiceBuilder::new()
-        .layer(GuardLayer(trust))
-        .service(Answer(front.clone()));
+    let service = ServiceBuilder::new().layer(GuardLayer(trust)).service(Answer(front.clone()));
     let graceful = GracefulShutdown::new();
     tokio::select! {
         () = accept(&listener, &front.config, service, &graceful) => {}
@@ -99,9 +97,8 @@ where
     S::Future: Send + 'static,
 {
     drop(stream.set_nodelay(true));
-    let connection = http
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .into_owned();
+    let connection =
+        http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
     let watched = graceful.watch(connection);
     async move {
         if let Err(error) = watched.await {

@@ -47,12 +47,7 @@ pub async fn open(front: &Front, served: &Arc<Served>) -> Response<Body> {
             let id = front.new_session_id();
             let endpoint = format!("/sse/{}/message?sessionId={id}", served.name());
             let entry = front.sse_clients.insert(id, client.clone());
-            reply::event_stream(stream_of(
-                client.out.clone(),
-                endpoint,
-                front.config.keep_alive,
-                entry,
-            ))
+            reply::event_stream(stream_of(client.out.clone(), endpoint, front.config.keep_alive, entry))
         }
         Err(error) => {
             served.note_failure(&error);
@@ -68,39 +63,27 @@ async fn connect(front: &Front, served: &Arc<Served>) -> Result<Arc<Client>, Gat
     options.unsolicited = Some(out.clone());
     let lane = Lane::start(served.open_connection().await?, options);
     let counted = served.track_session(lane.pid());
-    Ok(Arc::new(Client {
-        served: served.clone(),
-        lane,
-        out,
-        calls: Mutex::default(),
-        _counted: counted,
-    }))
+    Ok(Arc::new(Client { served: served.clone(), lane, out, calls: Mutex::default(), _counted: counted }))
 }
 
 fn stream_of(out: Arc<Inbox>, endpoint: String, keep_alive: Duration, entry: Entry) -> Events {
     let first = Bytes::from(format!("event: endpoint\ndata: {endpoint}\n\n"));
     let state = (Some(first), out, false, entry);
-    Box::pin(stream::unfold(
-        state,
-        move |(first, out, ended, entry)| async move {
-            if ended {
-                return None;
+    Box::pin(stream::unfold(state, move |(first, out, ended, entry)| async move {
+        if ended {
+            return None;
+        }
+        if let Some(first) = first {
+            return Some((first, (None, out, false, entry)));
+        }
+        match tokio::time::timeout(keep_alive, out.next()).await {
+            Err(_) => Some((Bytes::from_static(sse::COMMENT_KEEPALIVE), (None, out, false, entry))),
+            Ok(Event::Message(message) | Event::Final(message)) => {
+                Some((events::encode(message.bytes()), (None, out, false, entry)))
             }
-            if let Some(first) = first {
-                return Some((first, (None, out, false, entry)));
-            }
-            match tokio::time::timeout(keep_alive, out.next()).await {
-                Err(_) => Some((
-                    Bytes::from_static(sse::COMMENT_KEEPALIVE),
-                    (None, out, false, entry),
-                )),
-                Ok(Event::Message(message) | Event::Final(message)) => {
-                    Some((events::encode(message.bytes()), (None, out, false, entry)))
-                }
-                Ok(Event::Lost(_) | Event::Cancelled) => None,
-            }
-        },
-    ))
+            Ok(Event::Lost(_) | Event::Cancelled) => None,
+        }
+    }))
 }
 
 /// POST beside the stream: 202, and the answer travels on the stream.
@@ -116,10 +99,7 @@ async fn receive(front: &Front, backend: &str, parts: &Parts, body: &mut Incomin
         return Err(Refusal::method_not_allowed("POST"));
     }
     let id = session_id(parts.uri.query().unwrap_or("")).ok_or_else(Refusal::session_required)?;
-    let client = front
-        .sse_clients
-        .get(id)
-        .filter(|client| client.served.name().as_str() == backend);
+    let client = front.sse_clients.get(id).filter(|client| client.served.name().as_str() == backend);
     let client = client.ok_or_else(Refusal::session_not_found)?;
     if !headers::is_json(&parts.headers) {
         return Err(Refusal::unsupported_media_type());
@@ -151,29 +131,19 @@ impl Client {
     fn request(&self, message: &McpMessage) {
         let Some(labels) = Labels::of(message) else { return };
         if message.method() == Some(methods::PING) {
-            self.out
-                .event(Event::Message(McpMessage::trusted(relay_legacy::pong(
-                    labels.id(),
-                ))));
+            self.out.event(Event::Message(McpMessage::trusted(relay_legacy::pong(labels.id()))));
             return;
         }
         let minted = self.lane.mint();
         let client_id = Bytes::copy_from_slice(labels.id());
         let backend = self.served.name().as_str().to_owned();
         let lost = labels.clone();
-        let sink = Arc::new(Translated {
-            backend,
-            labels,
-            out: self.out.clone(),
-        });
+        let sink = Arc::new(Translated { backend, labels, out: self.out.clone() });
         self.lock().insert(client_id, minted);
         let timeout = Some(self.served.runtime().call_timeout());
-        if let Err(error) = self.lane.call(
-            minted,
-            Labels::replace(message, minted),
-            sink,
-            CallTraits::of(message, timeout),
-        ) {
+        if let Err(error) =
+            self.lane.call(minted, Labels::replace(message, minted), sink, CallTraits::of(message, timeout))
+        {
             let answer = failure::message(lost.id(), self.served.name().as_str(), &error);
             self.out.event(Event::Message(McpMessage::trusted(answer.into())));
         }
@@ -219,10 +189,7 @@ impl Sink for Translated {
 impl SseClients {
     fn insert(&self, id: String, client: Arc<Client>) -> Entry {
         self.lock().insert(id.clone(), client);
-        Entry {
-            id,
-            clients: self.clients.clone(),
-        }
+        Entry { id, clients: self.clients.clone() }
     }
 
     fn get(&self, id: &str) -> Option<Arc<Client>> {
@@ -242,9 +209,6 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.id);
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }

@@ -61,9 +61,7 @@ pub async fn legacy(
     message: Option<&McpMessage>,
     body: Bytes,
 ) -> Response<Body> {
-    send(route, upstream, message, body)
-        .await
-        .map_or_else(|failure| failure, pass)
+    send(route, upstream, message, body).await.map_or_else(|failure| failure, pass)
 }
 
 /// The backend's answer, or ours if it gave none or one that is about our credentials or its health.
@@ -75,22 +73,14 @@ async fn send(
 ) -> Result<Response<Streamed>, Response<Body>> {
     let (served, parts) = (route.served(), route.parts());
     let is_post = parts.method == Method::POST;
-    let timeout = if is_post {
-        served.runtime().call_timeout()
-    } else {
-        HEAD_TIMEOUT
-    };
-    let sent = upstream
-        .send(
-            parts.method.clone(),
-            request_headers(&parts.headers),
-            body,
-            timeout,
-        )
-        .await;
+    let timeout = if is_post { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
+    let sent = upstream.send(parts.method.clone(), request_headers(&parts.headers), body, timeout).await;
     let error = match sent {
         Ok(response) => match complaint(response.status()) {
-            None => return Ok(response),
+            None => {
+                served.note_success();
+                return Ok(response);
+            }
             Some(error) => error,
         },
         Err(error) => error,
@@ -116,10 +106,7 @@ fn complaint(status: StatusCode) -> Option<GatewayError> {
         500.. => (ErrorKind::Unreachable, "answered with a server error"),
         _ => return None,
     };
-    Some(GatewayError::new(
-        kind,
-        format!("it {what} (HTTP {})", status.as_u16()),
-    ))
+    Some(GatewayError::new(kind, format!("it {what} (HTTP {})", status.as_u16())))
 }
 
 fn request_headers(given: &HeaderMap) -> HeaderMap {
@@ -154,9 +141,7 @@ fn head<B>(response: &Response<B>) -> Response<Body> {
 
 fn is_event_stream<B>(response: &Response<B>) -> bool {
     let kind = headers::value(response.headers(), CONTENT_TYPE.as_str()).unwrap_or("");
-    kind.split(';')
-        .next()
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
 /// A header map as the admission rules see it.
@@ -164,9 +149,6 @@ pub struct View<'a>(pub &'a HeaderMap);
 
 impl HeaderView for View<'_> {
     fn all<'a>(&'a self, name: &str, each: &mut dyn FnMut(&'a [u8])) {
-        self.0
-            .get_all(name)
-            .iter()
-            .for_each(|value| each(value.as_bytes()));
+        self.0.get_all(name).iter().for_each(|value| each(value.as_bytes()));
     }
 }

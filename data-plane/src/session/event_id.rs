@@ -17,10 +17,7 @@ impl EventId {
     /// `None` if this is no id of ours.
     pub fn parse(text: &str) -> Option<Self> {
         let (stream, number) = text.split_once('-')?;
-        Some(Self {
-            stream: stream.parse().ok()?,
-            number: number.parse().ok()?,
-        })
+        Some(Self { stream: stream.parse().ok()?, number: number.parse().ok()? })
     }
 }
 

@@ -30,12 +30,7 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn new(sessions_max: usize, idle: Duration, replay_window: Duration) -> Self {
-        Self {
-            sessions: Mutex::default(),
-            sessions_max,
-            idle,
-            replay_window,
-        }
+        Self { sessions: Mutex::default(), sessions_max, idle, replay_window }
     }
 
     /// # Errors
@@ -44,10 +39,7 @@ impl Sessions {
         if self.lock().len() < self.sessions_max {
             return Ok(());
         }
-        let context = format!(
-            "this node has {} sessions, as many as it may; end some",
-            self.sessions_max
-        );
+        let context = format!("this node has {} sessions, as many as it may; end some", self.sessions_max);
         Err(GatewayError::new(ErrorKind::Limit, context))
     }
 

@@ -43,11 +43,7 @@ impl Session {
         general: Arc<StreamLog>,
     ) -> Self {
         let counted = backend.track_session(lane.pid());
-        let state = State {
-            streams: HashMap::new(),
-            calls: HashMap::new(),
-            used: Instant::now(),
-        };
+        let state = State { streams: HashMap::new(), calls: HashMap::new(), used: Instant::now() };
         let next_stream = AtomicU64::new(GENERAL + 1);
         Self {
             id,
@@ -130,11 +126,7 @@ impl Session {
 
     pub fn idle_for(&self) -> Duration {
         let busy = self.lane.in_flight() > 0 || self.general.unread_since().is_none();
-        if busy {
-            Duration::ZERO
-        } else {
-            self.lock().used.elapsed()
-        }
+        if busy { Duration::ZERO } else { self.lock().used.elapsed() }
     }
 
     pub fn is_open(&self) -> bool {
@@ -162,9 +154,7 @@ impl Session {
             .map(|(minted, _)| *minted)
             .collect();
         state.streams.retain(|_, log| !overdue(log));
-        state
-            .calls
-            .retain(|_, (_, log)| !log.has_ended() && !overdue(log));
+        state.calls.retain(|_, (_, log)| !log.has_ended() && !overdue(log));
         drop(state);
         for minted in abandoned {
             self.lane.cancel(minted, "the client went away");

@@ -60,12 +60,7 @@ impl StreamLog {
             readers: 0,
             unread_since: Instant::now(),
         };
-        Self {
-            backend: backend.to_owned(),
-            labels,
-            state: Mutex::new(state),
-            grown: Notify::new(),
-        }
+        Self { backend: backend.to_owned(), labels, state: Mutex::new(state), grown: Notify::new() }
     }
 
     /// The event after `position`. Events that fell out of the log are skipped.
@@ -147,9 +142,7 @@ impl StreamLog {
     pub fn answer(&self, only_last: bool) -> Option<Bytes> {
         let state = self.lock();
         let alone = state.events.len() == 1 && state.first == 1;
-        (state.answered && (alone || only_last))
-            .then(|| state.events.back().cloned())
-            .flatten()
+        (state.answered && (alone || only_last)).then(|| state.events.back().cloned()).flatten()
     }
 
     /// It ended without a response, because the client wished so.
@@ -233,10 +226,7 @@ mod tests {
     fn an_answer_alone_needs_no_stream() {
         let alone = log();
         alone.event(answer());
-        assert_eq!(
-            alone.answer(false).as_deref(),
-            Some(&br#"{"jsonrpc":"2.0","id":"c","result":{}}"#[..])
-        );
+        assert_eq!(alone.answer(false).as_deref(), Some(&br#"{"jsonrpc":"2.0","id":"c","result":{}}"#[..]));
         let after_something = log();
         after_something.event(notification(1));
         after_something.event(answer());
@@ -260,11 +250,7 @@ mod tests {
         (0..3).for_each(|n| assert!(general.event(notification(n))));
         let taken: Vec<_> = std::iter::from_fn(|| number(general.take_next())).collect();
         assert_eq!(taken, [1, 2, 3]);
-        assert_eq!(
-            number(general.read_after(1)),
-            Some(2),
-            "what was taken can be replayed"
-        );
+        assert_eq!(number(general.read_after(1)), Some(2), "what was taken can be replayed");
     }
 
     #[test]

@@ -36,23 +36,14 @@ impl Dialer {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
-        Ok(Self {
-            connector,
-            target: target.clone(),
-            timeout,
-        })
+        Ok(Self { connector, target: target.clone(), timeout })
     }
 
     pub async fn dial(&self) -> Result<Link, GatewayError> {
-        tokio::time::timeout(self.timeout, self.connect())
-            .await
-            .unwrap_or_else(|_| {
-                let ms = self.timeout.as_millis();
-                Err(GatewayError::timeout(format!(
-                    "connecting to {} took longer than {ms} ms",
-                    self.peer()
-                )))
-            })
+        tokio::time::timeout(self.timeout, self.connect()).await.unwrap_or_else(|_| {
+            let ms = self.timeout.as_millis();
+            Err(GatewayError::timeout(format!("connecting to {} took longer than {ms} ms", self.peer())))
+        })
     }
 
     async fn connect(&self) -> Result<Link, GatewayError> {
@@ -70,9 +61,8 @@ impl Dialer {
             tokio::spawn(connection);
             return Ok(Link::Two(sender));
         }
-        let (sender, connection) = http1::handshake(io)
-            .await
-            .map_err(|error| self.unreachable(error.into()))?;
+        let (sender, connection) =
+            http1::handshake(io).await.map_err(|error| self.unreachable(error.into()))?;
         tokio::spawn(connection);
         Ok(Link::One(sender))
     }
@@ -83,9 +73,7 @@ impl Dialer {
 
     /// Host and port: the path may hold a secret.
     fn peer(&self) -> &str {
-        self.target
-            .authority()
-            .map_or("the backend", |authority| authority.as_str())
+        self.target.authority().map_or("the backend", |authority| authority.as_str())
     }
 }
 

@@ -41,20 +41,10 @@ impl Upstream {
         let authority = target.authority().ok_or_else(|| invalid("url: has no host"))?;
         let host =
             HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("url: has an unusable host"))?;
-        let path = target
-            .path_and_query()
-            .cloned()
-            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let path = target.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let headers = parse_headers(&settings.headers)?;
         let dialer = Dialer::new(&target, settings.connect_timeout)?;
-        Ok(Self {
-            dialer,
-            pool: Arc::new(Pool::default()),
-            target,
-            path,
-            host,
-            headers,
-        })
+        Ok(Self { dialer, pool: Arc::new(Pool::default()), target, path, host, headers })
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -124,18 +114,15 @@ impl Upstream {
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream")
-            .field("host", &self.host)
-            .finish_non_exhaustive()
+        f.debug_struct("Upstream").field("host", &self.host).finish_non_exhaustive()
     }
 }
 
 fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap, GatewayError> {
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
-        let key: HeaderName = name
-            .parse()
-            .map_err(|_| invalid(format!("headers.{name}: is not a header name")))?;
+        let key: HeaderName =
+            name.parse().map_err(|_| invalid(format!("headers.{name}: is not a header name")))?;
         let mut value = HeaderValue::from_str(value)
             .map_err(|_| invalid(format!("headers.{name}: its value cannot be sent in a header")))?;
         value.set_sensitive(true);

@@ -44,10 +44,8 @@ impl Pool {
             return;
         }
         let mut idle = self.lock();
-        let redundant = link.is_http2()
-            && idle
-                .iter()
-                .any(|(other, _)| other.is_http2() && !other.is_closed());
+        let redundant =
+            link.is_http2() && idle.iter().any(|(other, _)| other.is_http2() && !other.is_closed());
         if !redundant && idle.len() < IDLE_MAX {
             idle.push((link, Instant::now()));
         }

@@ -20,20 +20,14 @@ pub struct Streamed {
 
 impl Streamed {
     pub(super) fn new(body: Incoming, link: Link, pool: &Arc<Pool>) -> Self {
-        let mut streamed = Self {
-            body,
-            link: Some(link),
-            pool: Arc::downgrade(pool),
-        };
-        streamed.give_back_at_end();
+        let mut streamed = Self { body, link: Some(link), pool: Arc::downgrade(pool) };
+        if streamed.body.is_end_stream() || streamed.link.as_ref().is_some_and(Link::is_http2) {
+            streamed.give_back();
+        }
         streamed
     }
 
-    fn give_back_at_end(&mut self) {
-        let reusable = self.body.is_end_stream() || self.link.as_ref().is_some_and(Link::is_http2);
-        if !reusable {
-            return;
-        }
+    fn give_back(&mut self) {
         if let (Some(link), Some(pool)) = (self.link.take(), self.pool.upgrade()) {
             pool.put(link);
         }
@@ -50,9 +44,13 @@ impl Body for Streamed {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.body).poll_frame(context);
-        match &polled {
-            Poll::Ready(Some(Ok(_))) | Poll::Ready(None) if this.link.is_some() => this.give_back_at_end(),
-            _ => {}
+        let ended = match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => this.body.is_end_stream(),
+            _ => false,
+        };
+        if ended {
+            this.give_back();
         }
         polled
     }

@@ -38,11 +38,7 @@ impl Inbox {
         match state.events.pop_front() {
             Some(event) => Poll::Ready(event),
             None => {
-                if !state
-                    .reader
-                    .as_ref()
-                    .is_some_and(|reader| reader.will_wake(waker))
-                {
+                if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(waker)) {
                     state.reader = Some(waker.clone());
                 }
                 Poll::Pending

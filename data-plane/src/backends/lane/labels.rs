@@ -19,10 +19,7 @@ impl Labels {
     pub fn of(request: &McpMessage) -> Option<Self> {
         let envelope = request.envelope();
         let slice = |range: Range<usize>| request.bytes().slice(range);
-        Some(Self {
-            id: slice(envelope.id_range()?),
-            token: envelope.progress_token_range().map(slice),
-        })
+        Some(Self { id: slice(envelope.id_range()?), token: envelope.progress_token_range().map(slice) })
     }
 
     pub fn id(&self) -> &[u8] {
@@ -35,11 +32,7 @@ impl Labels {
         let number = minted.to_string();
         let mut edits = Vec::with_capacity(2);
         edits.extend(envelope.id_range().map(|range| (range, number.as_bytes())));
-        edits.extend(
-            envelope
-                .progress_token_range()
-                .map(|range| (range, number.as_bytes())),
-        );
+        edits.extend(envelope.progress_token_range().map(|range| (range, number.as_bytes())));
         edits.sort_unstable_by_key(|(range, _)| range.start);
         McpMessage::trusted(splice(request.bytes(), &edits))
     }
@@ -49,11 +42,7 @@ impl Labels {
         let envelope = response.envelope();
         let mut edits: Vec<(Range<usize>, &[u8])> = Vec::with_capacity(2);
         edits.extend(envelope.id_range().map(|range| (range, &self.id[..])));
-        edits.extend(
-            envelope
-                .subscription_id_range()
-                .map(|range| (range, &self.id[..])),
-        );
+        edits.extend(envelope.subscription_id_range().map(|range| (range, &self.id[..])));
         edits.sort_unstable_by_key(|(range, _)| range.start);
         splice(response.bytes(), &edits)
     }

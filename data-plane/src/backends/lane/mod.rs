@@ -46,11 +46,7 @@ pub struct LaneOptions {
 
 impl LaneOptions {
     pub fn new(era: Era, call_timeout: Duration) -> Self {
-        Self {
-            era,
-            call_timeout,
-            unsolicited: None,
-        }
+        Self { era, call_timeout, unsolicited: None }
     }
 }
 
@@ -70,17 +66,9 @@ struct Shared {
 }
 
 enum Command {
-    Call {
-        id: u64,
-        message: McpMessage,
-        sink: Arc<dyn Sink>,
-        traits: CallTraits,
-    },
+    Call { id: u64, message: McpMessage, sink: Arc<dyn Sink>, traits: CallTraits },
     Send(McpMessage),
-    Cancel {
-        id: u64,
-        reason: &'static str,
-    },
+    Cancel { id: u64, reason: &'static str },
     Close,
 }
 
@@ -91,22 +79,8 @@ impl Lane {
         let (ended_sender, ended) = watch::channel(None);
         let in_flight = Arc::new(AtomicUsize::new(0));
         let pid = connection.pid();
-        tokio::spawn(task::run(
-            connection,
-            options,
-            inbound,
-            in_flight.clone(),
-            ended_sender,
-        ));
-        Self {
-            shared: Arc::new(Shared {
-                commands,
-                ended,
-                next_id: AtomicU64::new(1),
-                in_flight,
-                pid,
-            }),
-        }
+        tokio::spawn(task::run(connection, options, inbound, in_flight.clone(), ended_sender));
+        Self { shared: Arc::new(Shared { commands, ended, next_id: AtomicU64::new(1), in_flight, pid }) }
     }
 
     /// A new upstream id, which is its progress token as well.
@@ -129,13 +103,7 @@ impl Lane {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
             return Err(busy());
         }
-        self.command(Command::Call {
-            id,
-            message,
-            sink,
-            traits,
-        })
-        .inspect_err(|_| {
+        self.command(Command::Call { id, message, sink, traits }).inspect_err(|_| {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         })
     }
@@ -172,10 +140,7 @@ impl Lane {
             id,
             McpMessage::trusted(text.into()),
             inbox.clone(),
-            CallTraits {
-                timeout: Some(deadline),
-                ..CallTraits::default()
-            },
+            CallTraits { timeout: Some(deadline), ..CallTraits::default() },
         )?;
         let answer = async {
             loop {
@@ -189,10 +154,7 @@ impl Lane {
         };
         tokio::time::timeout(deadline, answer).await.unwrap_or_else(|_| {
             self.cancel(id, "timed out");
-            Err(GatewayError::timeout(format!(
-                "no answer to {method} within {} ms",
-                deadline.as_millis()
-            )))
+            Err(GatewayError::timeout(format!("no answer to {method} within {} ms", deadline.as_millis())))
         })
     }
 
@@ -201,9 +163,7 @@ impl Lane {
     /// # Errors
     /// As [`Lane::call`].
     pub fn notify(&self, method: &str, params: Option<&str>) -> Result<(), GatewayError> {
-        let params = params
-            .map(|params| format!(r#","params":{params}"#))
-            .unwrap_or_default();
+        let params = params.map(|params| format!(r#","params":{params}"#)).unwrap_or_default();
         let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}"{params}}}"#);
         self.send(McpMessage::trusted(text.into()))
     }
@@ -238,23 +198,18 @@ impl Lane {
     }
 
     fn command(&self, command: Command) -> Result<(), GatewayError> {
-        self.shared
-            .commands
-            .try_send(command)
-            .map_err(|refused| match refused {
-                mpsc::error::TrySendError::Full(_) => busy(),
-                mpsc::error::TrySendError::Closed(_) => {
-                    self.shared.ended.borrow().as_deref().map_or_else(gone, again)
-                }
-            })
+        self.shared.commands.try_send(command).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => busy(),
+            mpsc::error::TrySendError::Closed(_) => {
+                self.shared.ended.borrow().as_deref().map_or_else(gone, again)
+            }
+        })
     }
 }
 
 impl fmt::Debug for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lane")
-            .field("pid", &self.shared.pid)
-            .finish_non_exhaustive()
+        f.debug_struct("Lane").field("pid", &self.shared.pid).finish_non_exhaustive()
     }
 }
 

@@ -45,22 +45,12 @@ impl CallTraits {
 
 impl Pending {
     pub fn new(in_flight: Arc<AtomicUsize>) -> Self {
-        Self {
-            calls: BTreeMap::new(),
-            in_flight,
-        }
+        Self { calls: BTreeMap::new(), in_flight }
     }
 
     pub fn insert(&mut self, id: u64, sink: Arc<dyn Sink>, traits: CallTraits) {
         let deadline = traits.timeout.map(|timeout| Instant::now() + timeout);
-        self.calls.insert(
-            id,
-            Call {
-                sink,
-                traits,
-                deadline,
-            },
-        );
+        self.calls.insert(id, Call { sink, traits, deadline });
     }
 
     /// Ends a call. False if it is not in flight: the answer came too late.
@@ -79,37 +69,24 @@ impl Pending {
             return Delivery::NoSuchCall;
         };
         call.deadline = call.traits.timeout.map(|timeout| Instant::now() + timeout);
-        if call.sink.event(Event::Message(message)) {
-            Delivery::Done
-        } else {
-            Delivery::Refused
-        }
+        if call.sink.event(Event::Message(message)) { Delivery::Done } else { Delivery::Refused }
     }
 
     /// The call that an unmarked message most likely belongs to: the oldest that may ask something.
     pub fn oldest(&self) -> Option<u64> {
         let interactive = self.calls.iter().find(|(_, call)| call.traits.interactive);
-        interactive
-            .or_else(|| self.calls.iter().next())
-            .map(|(id, _)| *id)
+        interactive.or_else(|| self.calls.iter().next()).map(|(id, _)| *id)
     }
 
     /// The oldest call that asked for log messages.
     pub fn oldest_with_logs(&self) -> Option<u64> {
-        self.calls
-            .iter()
-            .find(|(_, call)| call.traits.logs)
-            .map(|(id, _)| *id)
+        self.calls.iter().find(|(_, call)| call.traits.logs).map(|(id, _)| *id)
     }
 
     /// Calls whose deadline has passed.
     pub fn expired(&self, now: Instant) -> Vec<u64> {
         let late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now);
-        self.calls
-            .iter()
-            .filter(|(_, call)| late(call))
-            .map(|(id, _)| *id)
-            .collect()
+        self.calls.iter().filter(|(_, call)| late(call)).map(|(id, _)| *id).collect()
     }
 
     pub fn lose_all(&mut self, error: &Arc<GatewayError>) {

@@ -27,10 +27,7 @@ pub(super) async fn run(
     in_flight: Arc<AtomicUsize>,
     ended: watch::Sender<Option<Arc<GatewayError>>>,
 ) {
-    let mut owner = Owner {
-        options,
-        pending: Pending::new(in_flight),
-    };
+    let mut owner = Owner { options, pending: Pending::new(in_flight) };
     let error = Arc::new(owner.serve(connection.as_mut(), commands).await);
     owner.pending.lose_all(&error);
     if let Some(sink) = &owner.options.unsolicited {
@@ -80,12 +77,7 @@ impl Owner {
     ) -> Result<(), GatewayError> {
         for command in batch.drain(..) {
             match command {
-                Command::Call {
-                    id,
-                    message,
-                    sink,
-                    traits,
-                } => {
+                Command::Call { id, message, sink, traits } => {
                     self.pending.insert(id, sink, traits);
                     connection.send(message).await?;
                 }
@@ -175,11 +167,7 @@ impl Owner {
                 }
             }
             Some(methods::MESSAGE) => self.pending.oldest(),
-            _ => own_id(
-                envelope
-                    .subscription_id_range()
-                    .map(|range| &message.bytes()[range]),
-            ),
+            _ => own_id(envelope.subscription_id_range().map(|range| &message.bytes()[range])),
         };
         self.deliver(id, message, connection).await
     }
@@ -198,11 +186,8 @@ impl Owner {
         match self.pending.deliver(id, message) {
             Delivery::Done | Delivery::NoSuchCall => Ok(()),
             Delivery::Refused => {
-                let slow = Arc::new(GatewayError::closed(
-                    "the client did not read its stream fast enough",
-                ));
-                self.cancel(id, Event::Lost(slow), "client is gone", connection)
-                    .await
+                let slow = Arc::new(GatewayError::closed("the client did not read its stream fast enough"));
+                self.cancel(id, Event::Lost(slow), "client is gone", connection).await
             }
         }
     }
@@ -216,11 +201,9 @@ impl Owner {
     async fn expire(&mut self, connection: &mut dyn BackendConnection) -> Result<(), GatewayError> {
         for id in self.pending.expired(Instant::now()) {
             let ms = self.options.call_timeout.as_millis();
-            let late = Arc::new(GatewayError::timeout(format!(
-                "the backend was silent on this call for {ms} ms"
-            )));
-            self.cancel(id, Event::Lost(late), "timed out", connection)
-                .await?;
+            let late =
+                Arc::new(GatewayError::timeout(format!("the backend was silent on this call for {ms} ms")));
+            self.cancel(id, Event::Lost(late), "timed out", connection).await?;
         }
         Ok(())
     }
@@ -231,8 +214,7 @@ impl Owner {
         for command in batch.into_iter().chain(queued) {
             if let Command::Call { id, sink, .. } = command {
                 self.pending.insert(id, sink, CallTraits::default());
-                self.pending
-                    .finish(id, Event::Lost(Arc::new(super::again(error))));
+                self.pending.finish(id, Event::Lost(Arc::new(super::again(error))));
             }
         }
     }

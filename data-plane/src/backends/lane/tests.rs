@@ -21,9 +21,7 @@ struct Channel {
 impl BackendConnection for Channel {
     async fn send(&mut self, message: McpMessage) -> Result<(), GatewayError> {
         let text = String::from_utf8(message.into_bytes().into()).unwrap();
-        self.to_peer
-            .send(text)
-            .map_err(|_| GatewayError::closed("the peer is gone"))
+        self.to_peer.send(text).map_err(|_| GatewayError::closed("the peer is gone"))
     }
 
     async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
@@ -43,10 +41,7 @@ struct Peer {
 
 impl Peer {
     async fn hears(&mut self) -> serde_json::Value {
-        let text = tokio::time::timeout(SECOND, self.heard.recv())
-            .await
-            .unwrap()
-            .unwrap();
+        let text = tokio::time::timeout(SECOND, self.heard.recv()).await.unwrap().unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
@@ -61,23 +56,14 @@ fn lane(era: Era) -> (Lane, Peer, Arc<Inbox>) {
     let rest = Inbox::new();
     let mut options = LaneOptions::new(era, SECOND);
     options.unsolicited = Some(rest.clone());
-    (
-        Lane::start(Box::new(Channel { to_peer, from_peer }), options),
-        Peer { heard, says },
-        rest,
-    )
+    (Lane::start(Box::new(Channel { to_peer, from_peer }), options), Peer { heard, says }, rest)
 }
 
 fn call(lane: &Lane, text: &str) -> (u64, Labels, Arc<Inbox>) {
     let request = McpMessage::parse(text.to_owned().into()).unwrap();
     let (id, inbox) = (lane.mint(), Inbox::new());
-    lane.call(
-        id,
-        Labels::replace(&request, id),
-        inbox.clone(),
-        CallTraits::of(&request, Some(SECOND)),
-    )
-    .unwrap();
+    lane.call(id, Labels::replace(&request, id), inbox.clone(), CallTraits::of(&request, Some(SECOND)))
+        .unwrap();
     (id, Labels::of(&request).unwrap(), inbox)
 }
 
@@ -95,29 +81,16 @@ async fn answers_find_their_callers_under_the_callers_own_ids() {
     let (one, one_labels, one_inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":"x","method":"a"}"#);
     let (two, two_labels, two_inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1.0,"method":"b"}"#);
     assert_eq!(
-        (
-            peer.hears().await["id"].as_u64(),
-            peer.hears().await["id"].as_u64()
-        ),
+        (peer.hears().await["id"].as_u64(), peer.hears().await["id"].as_u64()),
         (Some(one), Some(two))
     );
     peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{two},"result":{{"n":2}}}}"#));
     peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{one},"result":{{"n":1}}}}"#));
     for (inbox, labels, want) in [
-        (
-            one_inbox,
-            one_labels,
-            r#"{"jsonrpc":"2.0","id":"x","result":{"n":1}}"#,
-        ),
-        (
-            two_inbox,
-            two_labels,
-            r#"{"jsonrpc":"2.0","id":1.0,"result":{"n":2}}"#,
-        ),
+        (one_inbox, one_labels, r#"{"jsonrpc":"2.0","id":"x","result":{"n":1}}"#),
+        (two_inbox, two_labels, r#"{"jsonrpc":"2.0","id":1.0,"result":{"n":2}}"#),
     ] {
-        let Event::Final(message) = next(&inbox).await else {
-            panic!("no answer")
-        };
+        let Event::Final(message) = next(&inbox).await else { panic!("no answer") };
         assert_eq!(text(&labels.restore_response(&message)), want);
     }
     assert_eq!(lane.in_flight(), 0);
@@ -129,16 +102,11 @@ async fn progress_is_mapped_both_ways() {
     let request =
         r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"_meta":{"progressToken":"t"}}}"#;
     let (id, labels, inbox) = call(&lane, request);
-    assert_eq!(
-        peer.hears().await["params"]["_meta"]["progressToken"].as_u64(),
-        Some(id)
-    );
+    assert_eq!(peer.hears().await["params"]["_meta"]["progressToken"].as_u64(), Some(id));
     peer.says(&format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id},"progress":1}}}}"#
     ));
-    let Event::Message(message) = next(&inbox).await else {
-        panic!("no progress")
-    };
+    let Event::Message(message) = next(&inbox).await else { panic!("no progress") };
     assert_eq!(
         text(&labels.restore_notification(&message)),
         r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":1}}"#
@@ -149,21 +117,14 @@ async fn progress_is_mapped_both_ways() {
 async fn a_legacy_peers_request_goes_to_the_oldest_call_that_may_be_asked() {
     let (lane, mut peer, rest) = lane(Era::Legacy);
     let (_, _, list) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
-    let (_, _, tool) = call(
-        &lane,
-        r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}"#,
-    );
+    let (_, _, tool) = call(&lane, r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"x"}}"#);
     peer.hears().await;
     peer.hears().await;
     peer.says(r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#);
     peer.says(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
     assert!(matches!(next(&tool).await, Event::Message(message) if message.method() == Some("roots/list")));
     assert!(matches!(next(&rest).await, Event::Message(message) if message.id().is_none()));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(10), list.next())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(10), list.next()).await.is_err());
 }
 
 #[tokio::test]
@@ -171,15 +132,8 @@ async fn a_ping_is_answered_here_and_a_modern_peer_may_not_ask() {
     let (_lane, mut peer, rest) = lane(Era::Modern);
     peer.says(r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#);
     peer.says(r#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#);
-    assert_eq!(
-        peer.hears().await,
-        serde_json::json!({"jsonrpc":"2.0","id":"p","result":{}})
-    );
-    assert!(
-        tokio::time::timeout(Duration::from_millis(10), rest.next())
-            .await
-            .is_err()
-    );
+    assert_eq!(peer.hears().await, serde_json::json!({"jsonrpc":"2.0","id":"p","result":{}}));
+    assert!(tokio::time::timeout(Duration::from_millis(10), rest.next()).await.is_err());
 }
 
 #[tokio::test]
@@ -195,10 +149,7 @@ async fn cancelling_tells_the_peer_and_the_late_answer_is_dropped() {
         (Some("notifications/cancelled"), Some(id))
     );
     peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
-    assert!(
-        lane.request("b", "{}", Duration::from_millis(20)).await.is_err(),
-        "the lane lives on"
-    );
+    assert!(lane.request("b", "{}", Duration::from_millis(20)).await.is_err(), "the lane lives on");
     assert!(lane.is_open());
 }
 
@@ -207,10 +158,7 @@ async fn a_silent_call_times_out_alone() {
     let (lane, mut peer, _) = lane(Era::Modern);
     let (id, inbox) = (lane.mint(), Inbox::new());
     let request = McpMessage::trusted(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a"}}"#).into());
-    let traits = CallTraits {
-        timeout: Some(Duration::from_millis(1)),
-        ..CallTraits::default()
-    };
+    let traits = CallTraits { timeout: Some(Duration::from_millis(1)), ..CallTraits::default() };
     lane.call(id, request, inbox.clone(), traits).unwrap();
     peer.hears().await;
     let event = next(&inbox).await;
@@ -235,16 +183,10 @@ async fn a_dead_peer_ends_every_call_with_the_reason() {
 #[tokio::test]
 async fn calls_beyond_the_bound_are_refused_at_once() {
     let (lane, _peer, _) = lane(Era::Modern);
-    let calls: Vec<_> = (0..IN_FLIGHT_MAX)
-        .map(|_| call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#))
-        .collect();
+    let calls: Vec<_> =
+        (0..IN_FLIGHT_MAX).map(|_| call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#)).collect();
     let refused = lane
-        .call(
-            lane.mint(),
-            McpMessage::trusted("{}".into()),
-            Inbox::new(),
-            CallTraits::default(),
-        )
+        .call(lane.mint(), McpMessage::trusted("{}".into()), Inbox::new(), CallTraits::default())
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Limit);
     assert_eq!(calls.len(), lane.in_flight());
