@@ -66,6 +66,12 @@ pub(crate) struct Fault {
     pub(crate) offset: usize,
 }
 
+/// The walk has ended; [`Reader::fault`] says why. Empty, so that results travel in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Halt;
+
+type Step<T = ()> = Result<T, Halt>;
+
 /// A string as it stands in the text.
 #[derive(Clone, Copy)]
 pub(crate) struct Text {
@@ -81,6 +87,7 @@ pub(crate) struct Reader<'a> {
     depth: usize,
     max_depth: usize,
     max_members: usize,
+    fault: Option<Fault>,
     /// A `\n` or `\r` stood between two tokens.
     pub(crate) raw_newline: bool,
     /// Inside what a peer answered: sizes are bounded by the message alone, and half a surrogate pair,
@@ -97,6 +104,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             max_depth,
             max_members,
+            fault: None,
             raw_newline: false,
             payload: false,
         }
@@ -110,9 +118,36 @@ impl<'a> Reader<'a> {
         self.pos
     }
 
+    /// Why the walk has ended.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    #[cold]
+    pub(crate) fn halt<T>(&mut self, flaw: Flaw) -> Step<T> {
+        self.fault = Some(Fault {
+            flaw,
+            offset: self.pos.min(self.src.len()),
+        });
+        Err(Halt)
+    }
+
+    fn syntax<T>(&mut self) -> Step<T> {
+        self.halt(Flaw::Syntax)
+    }
+
     /// The next byte that is not whitespace.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.src.get(self.pos).copied() {
+            Some(byte) if byte > b' ' => Some(byte),
+            None => None,
+            _ => self.peek_behind_space(),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_behind_space(&mut self) -> Option<u8> {
         loop {
             match self.src.get(self.pos).copied() {
                 Some(b' ' | b'\t') => {}
@@ -129,42 +164,26 @@ impl<'a> Reader<'a> {
         self.pos += 1;
     }
 
-    pub(crate) fn fault(&self, flaw: Flaw) -> Fault {
-        Fault {
-            flaw,
-            offset: self.pos.min(self.src.len()),
-        }
-    }
-
-    fn syntax<T>(&self) -> Result<T, Fault> {
-        Err(self.fault(Flaw::Syntax))
-    }
-
+    /// Enters a container: takes its opening byte. True if it has members.
     #[inline]
-    pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Fault> {
-        if self.peek() != Some(byte) {
-            return self.syntax();
-        }
-        self.bump();
-        Ok(())
-    }
-
-    /// Enters a container: takes its opening byte.
-    #[inline]
-    pub(crate) fn enter(&mut self) -> Result<(), Fault> {
+    pub(crate) fn enter(&mut self, close: u8) -> Step<bool> {
         if self.depth == self.max_depth {
-            return Err(self.fault(Flaw::TooDeep));
+            return self.halt(Flaw::TooDeep);
         }
         self.depth += 1;
         self.bump();
-        Ok(())
+        if self.peek() == Some(close) {
+            self.leave();
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// After a member: true if another one follows, false once the container is closed.
     #[inline]
-    pub(crate) fn more(&mut self, close: u8, count: usize) -> Result<bool, Fault> {
+    pub(crate) fn more(&mut self, close: u8, count: usize) -> Step<bool> {
         match self.peek() {
-            Some(b',') if count >= self.max_members && !self.payload => Err(self.fault(Flaw::TooMany)),
+            Some(b',') if count >= self.max_members && !self.payload => self.halt(Flaw::TooMany),
             Some(b',') => {
                 self.bump();
                 Ok(true)
@@ -179,21 +198,22 @@ impl<'a> Reader<'a> {
 
     /// Takes the closing byte of the current container.
     #[inline]
-    pub(crate) fn leave(&mut self) {
+    fn leave(&mut self) {
         self.depth -= 1;
         self.bump();
     }
 
     /// Reads any value and tells where it stands.
     #[inline]
-    pub(crate) fn value(&mut self) -> Result<Span, Fault> {
+    pub(crate) fn value(&mut self) -> Step<Span> {
         self.peek();
         let start = self.pos;
         self.skip()?;
         Ok(Span::new(start, self.pos))
     }
 
-    fn skip(&mut self) -> Result<(), Fault> {
+    /// Reads any value.
+    pub(crate) fn skip(&mut self) -> Step {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
             Some(b'{') => self.skip_object(),
@@ -206,51 +226,57 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn skip_object(&mut self) -> Result<(), Fault> {
-        self.enter()?;
-        if self.peek() == Some(b'}') {
-            self.leave();
-            return Ok(());
-        }
+    fn skip_object(&mut self) -> Step {
         let mut count = 0;
-        loop {
-            self.key()?;
+        let mut more = self.enter(b'}')?;
+        while more {
+            self.name()?;
             self.skip()?;
             count += 1;
-            if !self.more(b'}', count)? {
-                return Ok(());
-            }
+            more = self.more(b'}', count)?;
         }
+        Ok(())
     }
 
-    fn skip_array(&mut self) -> Result<(), Fault> {
-        self.enter()?;
-        if self.peek() == Some(b']') {
-            self.leave();
-            return Ok(());
-        }
+    fn skip_array(&mut self) -> Step {
         let mut count = 0;
-        loop {
+        let mut more = self.enter(b']')?;
+        while more {
             self.skip()?;
             count += 1;
-            if !self.more(b']', count)? {
-                return Ok(());
-            }
+            more = self.more(b']', count)?;
         }
+        Ok(())
     }
 
     /// A member's name and the colon behind it.
     #[inline]
-    pub(crate) fn key(&mut self) -> Result<Text, Fault> {
+    pub(crate) fn key(&mut self) -> Step<Text> {
+        self.peek();
+        let start = self.pos + 1;
+        let (escaped, end) = self.name()?;
+        Ok(Text {
+            inner: Span::new(start, end),
+            escaped,
+        })
+    }
+
+    /// A member's name and the colon behind it: whether it has escapes, and where its text ends.
+    #[inline]
+    fn name(&mut self) -> Step<(bool, usize)> {
         if self.peek() != Some(b'"') {
             return self.syntax();
         }
-        let text = self.string()?;
-        self.expect(b':')?;
-        Ok(text)
+        let escaped = self.string()?;
+        let end = self.pos - 1;
+        if self.peek() != Some(b':') {
+            return self.syntax();
+        }
+        self.bump();
+        Ok((escaped, end))
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+    fn word(&mut self, word: &[u8]) -> Step {
         if !self.src[self.pos..].starts_with(word) {
             return self.syntax();
         }
@@ -259,7 +285,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
-    fn number(&mut self) -> Result<(), Fault> {
+    fn number(&mut self) -> Step {
         self.take(|byte| byte == b'-');
         if !self.take(|byte| byte == b'0') {
             self.digits()?;
@@ -282,27 +308,41 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.pos;
-        while self.src.get(self.pos).is_some_and(u8::is_ascii_digit) {
-            self.pos += 1;
-        }
-        if self.pos == start { self.syntax() } else { Ok(()) }
+    fn digits(&mut self) -> Step {
+        let rest = &self.src[self.pos..];
+        let len = rest
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(rest.len());
+        self.pos += len;
+        if len == 0 { self.syntax() } else { Ok(()) }
     }
 
-    /// A string; the next byte is its opening quote.
+    /// A string; the next byte is its opening quote. True if it has escapes.
     #[inline]
-    pub(crate) fn string(&mut self) -> Result<Text, Fault> {
+    fn string(&mut self) -> Step<bool> {
         self.bump();
-        let start = self.pos;
+        if let Some(word) = self.src[self.pos..].first_chunk::<8>() {
+            let stop = self.pos + stops(u64::from_le_bytes(*word)).trailing_zeros() as usize / 8;
+            // Without a stop `stop` is the byte behind the word, which may be a quote just as well.
+            if self.src.get(stop) == Some(&b'"') {
+                self.pos = stop + 1;
+                return Ok(false);
+            }
+        }
+        self.long_string()
+    }
+
+    /// The rest of a string, from any byte outside an escape on.
+    #[inline(never)]
+    fn long_string(&mut self) -> Step<bool> {
         let mut escaped = false;
         loop {
             self.pos = plain_end(self.src, self.pos);
             match self.src.get(self.pos) {
                 Some(b'"') => {
-                    let inner = Span::new(start, self.pos);
                     self.bump();
-                    return Ok(Text { inner, escaped });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -313,7 +353,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
+    #[inline]
+    fn escape(&mut self) -> Step {
         match self.src.get(self.pos + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.pos += 2;
@@ -324,7 +365,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn unicode_escape(&mut self) -> Result<(), Fault> {
+    fn unicode_escape(&mut self) -> Step {
         let unit = self.code_unit()?;
         if self.payload {
             return Ok(());
@@ -337,7 +378,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One `\uXXXX`.
-    fn code_unit(&mut self) -> Result<u16, Fault> {
+    fn code_unit(&mut self) -> Step<u16> {
         let Some([b'\\', b'u', hex @ ..]) = self.src[self.pos..].first_chunk::<6>() else {
             return self.syntax();
         };

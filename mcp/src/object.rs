@@ -57,7 +57,7 @@ impl<'a> Items<'a> {
         let mut reader = Reader::new(src.get(range).unwrap_or_default(), DEPTH_CEILING, usize::MAX);
         reader.payload = true;
         let close = opening + 2;
-        let open = reader.peek() == Some(opening) && reader.enter().is_ok() && reader.peek() != Some(close);
+        let open = reader.peek() == Some(opening) && matches!(reader.enter(close), Ok(true));
         Self {
             reader,
             base,

@@ -7,7 +7,7 @@ use super::{
     Envelope, ID_LEN_MAX, Kind, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,
     META_PROTOCOL_VERSION, META_SUBSCRIPTION_ID, Parts, ScanError, ScanErrorKind, ScanLimits,
 };
-use crate::json::{self, Fault, Flaw, Reader, Span, Text};
+use crate::json::{self, Fault, Flaw, Halt, Reader, Span, Text};
 use crate::methods;
 
 pub(super) fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<Envelope, ScanError> {
@@ -59,8 +59,6 @@ struct ByMethod {
     subscription_id: Span,
 }
 
-type Visit<'a> = fn(&mut Scan<'a>, &[u8]) -> Result<(), Fault>;
-
 impl<'a> Scan<'a> {
     fn new(bytes: &'a [u8], limits: &ScanLimits) -> Self {
         Self {
@@ -77,9 +75,8 @@ impl<'a> Scan<'a> {
     }
 
     fn run(mut self) -> Result<Envelope, ScanError> {
-        let walked = self.walk_text();
-        if let Err(fault) = walked {
-            return Err(self.broken(fault));
+        if self.walk_text().is_err() {
+            return Err(self.broken());
         }
         let kind = self.judge();
         match (self.complaint, kind) {
@@ -89,35 +86,36 @@ impl<'a> Scan<'a> {
     }
 
     /// The whole text: one object, and nothing but whitespace around it.
-    fn walk_text(&mut self) -> Result<(), Fault> {
+    fn walk_text(&mut self) -> Result<(), Halt> {
         match self.json.peek() {
             Some(b'{') => self.walk(Self::message_member, true)?,
             Some(b'[') => {
                 self.note(ScanErrorKind::BatchArray, "");
-                self.json.value()?;
+                self.json.skip()?;
             }
             Some(_) => {
                 self.note(ScanErrorKind::NotJsonRpc, "it is not an object");
-                self.json.value()?;
+                self.json.skip()?;
             }
             None => self.note(ScanErrorKind::Empty, ""),
         }
         match self.json.peek() {
             None => Ok(()),
-            Some(_) => Err(self.json.fault(Flaw::Syntax)),
+            Some(_) => self.json.halt(Flaw::Syntax),
         }
     }
 
     /// One object, member by member.
-    fn walk(&mut self, visit: Visit<'a>, unique: bool) -> Result<(), Fault> {
-        self.json.enter()?;
-        if self.json.peek() == Some(b'}') {
-            self.json.leave();
-            return Ok(());
-        }
+    #[inline]
+    fn walk(
+        &mut self,
+        visit: impl Fn(&mut Self, &[u8]) -> Result<(), Halt>,
+        unique: bool,
+    ) -> Result<(), Halt> {
         let mut keys = Keys::new();
         let mut count = 0;
-        loop {
+        let mut more = self.json.enter(b'}')?;
+        while more {
             let key = self.json.key()?;
             let name = name(self.json.src(), key);
             if unique && !keys.insert(&name) {
@@ -125,14 +123,17 @@ impl<'a> Scan<'a> {
             }
             visit(self, &name)?;
             count += 1;
-            if !self.json.more(b'}', count)? {
-                return Ok(());
-            }
+            more = self.json.more(b'}', count)?;
         }
+        Ok(())
     }
 
     /// An object walked by `visit`, or any other value; its place.
-    fn walk_if_object(&mut self, visit: Visit<'a>, unique: bool) -> Result<Span, Fault> {
+    fn walk_if_object(
+        &mut self,
+        visit: impl Fn(&mut Self, &[u8]) -> Result<(), Halt>,
+        unique: bool,
+    ) -> Result<Span, Halt> {
         if self.json.peek() != Some(b'{') {
             return self.json.value();
         }
@@ -141,7 +142,7 @@ impl<'a> Scan<'a> {
         Ok(Span::new(start, self.json.pos()))
     }
 
-    fn message_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+    fn message_member(&mut self, name: &[u8]) -> Result<(), Halt> {
         match name {
             b"jsonrpc" => self.version = self.json.value()?,
             b"id" => self.id()?,
@@ -157,12 +158,12 @@ impl<'a> Scan<'a> {
                 self.parts.error = self.walk_if_object(Self::error_member, false)?;
                 self.json.payload = false;
             }
-            _ => drop(self.json.value()?),
+            _ => self.json.skip()?,
         }
         Ok(())
     }
 
-    fn id(&mut self) -> Result<(), Fault> {
+    fn id(&mut self) -> Result<(), Halt> {
         let id = self.json.value()?;
         let raw = id.of(self.json.src()).unwrap_or_default();
         self.id_null = raw == b"null";
@@ -179,7 +180,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn method(&mut self) -> Result<(), Fault> {
+    fn method(&mut self) -> Result<(), Halt> {
         if self.json.peek() != Some(b'"') {
             self.note(ScanErrorKind::NotJsonRpc, "`method` must be a string");
         }
@@ -189,20 +190,20 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn params(&mut self) -> Result<(), Fault> {
+    fn params(&mut self) -> Result<(), Halt> {
         match self.json.peek() {
             Some(b'{') => self.parts.params = self.walk_if_object(Self::params_member, true)?,
             // Some clients write `null` for "no parameters"; nothing can hide in it.
-            Some(b'n') => drop(self.json.value()?),
+            Some(b'n') => self.json.skip()?,
             _ => {
                 self.note(ScanErrorKind::NotJsonRpc, "`params` must be an object");
-                self.json.value()?;
+                self.json.skip()?;
             }
         }
         Ok(())
     }
 
-    fn params_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+    fn params_member(&mut self, name: &[u8]) -> Result<(), Halt> {
         match name {
             b"_meta" => {
                 let object = self.json.peek() == Some(b'{');
@@ -215,12 +216,12 @@ impl<'a> Scan<'a> {
             b"progressToken" => self.by_method.progress_token = self.token()?,
             b"requestId" => self.parts.request_id = self.token()?,
             b"arguments" => self.parts.arguments = self.object()?,
-            _ => drop(self.json.value()?),
+            _ => self.json.skip()?,
         }
         Ok(())
     }
 
-    fn meta_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+    fn meta_member(&mut self, name: &[u8]) -> Result<(), Halt> {
         if name == b"progressToken" {
             self.parts.progress_token = self.token()?;
             return Ok(());
@@ -240,7 +241,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn result_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+    fn result_member(&mut self, name: &[u8]) -> Result<(), Halt> {
         match name {
             b"_meta" => {
                 let object = self.json.peek() == Some(b'{');
@@ -249,12 +250,12 @@ impl<'a> Scan<'a> {
                 self.parts.result_meta = if object { meta } else { Span::default() };
             }
             b"resultType" => self.parts.result_type = self.string()?,
-            _ => drop(self.json.value()?),
+            _ => self.json.skip()?,
         }
         Ok(())
     }
 
-    fn result_meta_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+    fn result_meta_member(&mut self, name: &[u8]) -> Result<(), Halt> {
         let value = self.json.value()?;
         if name == META_SUBSCRIPTION_ID.as_bytes() {
             self.by_method.subscription_id = value;
@@ -262,7 +263,7 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    fn error_member(&mut self, name: &[u8]) -> Result<(), Fault> {
+    fn error_member(&mut self, name: &[u8]) -> Result<(), Halt> {
         let value = self.json.value()?;
         if name == b"code" {
             self.error_code = value.of(self.json.src()).and_then(integer);
@@ -271,21 +272,21 @@ impl<'a> Scan<'a> {
     }
 
     /// Any value; its place if it is a string.
-    fn string(&mut self) -> Result<Span, Fault> {
+    fn string(&mut self) -> Result<Span, Halt> {
         self.only(|first| first == b'"')
     }
 
     /// Any value; its place if it is a string or a number.
-    fn token(&mut self) -> Result<Span, Fault> {
+    fn token(&mut self) -> Result<Span, Halt> {
         self.only(|first| matches!(first, b'"' | b'-' | b'0'..=b'9'))
     }
 
     /// Any value; its place if it is an object.
-    fn object(&mut self) -> Result<Span, Fault> {
+    fn object(&mut self) -> Result<Span, Halt> {
         self.only(|first| first == b'{')
     }
 
-    fn only(&mut self, wanted: impl Fn(u8) -> bool) -> Result<Span, Fault> {
+    fn only(&mut self, wanted: impl Fn(u8) -> bool) -> Result<Span, Halt> {
         let wanted = self.json.peek().is_some_and(wanted);
         let value = self.json.value()?;
         Ok(if wanted { value } else { Span::default() })
@@ -372,15 +373,16 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn broken(&self, fault: Fault) -> ScanError {
-        let (kind, id) = match fault.flaw {
+    fn broken(&self) -> ScanError {
+        let Fault { flaw, offset } = self.json.fault().expect("a walk ends early only with a fault");
+        let (kind, id) = match flaw {
             Flaw::Syntax => (ScanErrorKind::NotJson, None),
             Flaw::TooDeep => (ScanErrorKind::TooDeep, self.usable_id()),
             Flaw::TooMany => (ScanErrorKind::TooMany, self.usable_id()),
         };
         ScanError {
             kind,
-            offset: fault.offset,
+            offset,
             id,
             detail: "",
         }
