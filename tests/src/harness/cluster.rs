@@ -1,0 +1,97 @@
+//! A control plane and its nodes around one temporary folder.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::control_plane::ControlPlane;
+use super::manifest::manifest;
+use super::node::Node;
+use super::omcp::{self, Ended};
+use super::wait::{self, holds};
+
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    pub control_plane: ControlPlane,
+    // Last: the programs end before their folder does.
+    folder: TempDir,
+}
+
+impl Cluster {
+    /// Starts a control plane and `nodes` nodes, named `node-0` and so on.
+    pub fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, &[])
+    }
+
+    /// The same, with additions to the environment of the nodes.
+    ///
+    /// # Panics
+    /// One of them does not start.
+    pub fn start_with(nodes: usize, env: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let control_plane = ControlPlane::start(folder.path());
+        let node = |number| Node::start(&format!("node-{number}"), folder.path(), &control_plane.sync, env);
+        Self { nodes: (0..nodes).map(node).collect(), control_plane, folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs the admin tool.
+    pub fn omcp(&self, arguments: &[&str]) -> Ended {
+        omcp::run(&self.control_plane.admin, arguments, "")
+    }
+
+    /// `omcp apply --wait` of these backends, however it ends.
+    pub fn try_apply(&self, backends: &[Value]) -> Ended {
+        self.try_apply_text(&manifest(backends), &["--wait"])
+    }
+
+    /// `omcp apply` of a manifest as text, however it ends.
+    pub fn try_apply_text(&self, manifest: &str, options: &[&str]) -> Ended {
+        let arguments: Vec<_> = ["apply", "-f", "-"].iter().chain(options).copied().collect();
+        omcp::run(&self.control_plane.admin, &arguments, manifest)
+    }
+
+    /// Applies these backends; returns when every node serves them.
+    ///
+    /// # Panics
+    /// One does not.
+    pub fn apply(&self, backends: &[Value]) {
+        self.try_apply(backends).expect(0);
+    }
+
+    /// What the nodes say about the backends: the entries of `omcp status -o json`.
+    pub fn statuses(&self) -> Vec<Value> {
+        let found = self.omcp(&["status", "-o", "json"]).expect(0).json();
+        found["statuses"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What one node says about one backend; null if nothing.
+    pub fn status(&self, backend: &str, node: &str) -> Value {
+        let statuses = self.statuses();
+        let found =
+            statuses.into_iter().find(|status| status["backend"] == backend && status["node"] == node);
+        found.unwrap_or_default()
+    }
+
+    /// Waits until every node says of `backend` what `wanted` accepts.
+    pub async fn until_status(&self, backend: &str, wanted: impl Fn(&Value) -> bool) {
+        for node in &self.nodes {
+            let name = node.name();
+            wait::until(&format!("the status of {backend} on {name}"), async || {
+                let status = self.status(backend, name);
+                holds(wanted(&status), status)
+            })
+            .await;
+        }
+    }
+
+    /// What the control plane says about the nodes: the entries of `omcp nodes -o json`.
+    pub fn node_list(&self) -> Vec<Value> {
+        let found = self.omcp(&["nodes", "-o", "json"]).expect(0).json();
+        found["nodes"].as_array().cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,23 @@
+//! What integration tests stand on: the real programs, and small MCP clients.
+//!
+//! Reading order:
+//!
+//! * [`wait`]: waiting for something, with a deadline;
+//! * [`process`]: one program, its log and its end;
+//! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
+//! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
+//! * [`server`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
+//! * [`client`]: MCP clients of both eras; [`load`]: many calls at once.
+
+pub mod client;
+pub mod cluster;
+pub mod control_plane;
+pub mod load;
+pub mod manifest;
+pub mod node;
+pub mod omcp;
+pub mod process;
+pub mod server;
+pub mod wait;
+
+pub use cluster::Cluster;

@@ -1,0 +1,99 @@
+//! A data-plane node as a process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::control_plane::address;
+use super::process::{self, Process};
+
+pub struct Node {
+    name: String,
+    state: PathBuf,
+    control_plane: String,
+    env: Vec<(String, String)>,
+    process: Option<Process>,
+    /// Where it serves MCP, for example `http://127.0.0.1:40003`.
+    pub mcp: String,
+    /// Where it serves health and metrics.
+    pub admin: String,
+}
+
+impl Node {
+    /// Starts one with its state in `folder`, on free ports that it keeps over restarts.
+    pub fn start(name: &str, folder: &Path, control_plane: &str, env: &[(&str, &str)]) -> Self {
+        let mut new = Self {
+            name: name.to_owned(),
+            state: folder.join(name),
+            control_plane: control_plane.to_owned(),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            process: None,
+            mcp: String::new(),
+            admin: String::new(),
+        };
+        let mut process = new.spawn("127.0.0.1:0", "127.0.0.1:0");
+        new.mcp = process.says("mcp=");
+        new.admin = process.says("admin=");
+        new.process = Some(process);
+        new
+    }
+
+    /// Starts it again where it was.
+    pub fn restart(&mut self) {
+        self.process = None;
+        let mut process = self.spawn(address(&self.mcp), address(&self.admin));
+        process.says("mcp=");
+        self.process = Some(process);
+    }
+
+    /// As a power cut would.
+    pub fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+
+    /// Asks it to end.
+    pub fn stop(&mut self) {
+        self.process.take().expect("it runs").terminate();
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder of its last-good files.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// # Panics
+    /// It does not run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
+    }
+
+    pub fn output(&self) -> String {
+        self.process.as_ref().map(Process::output).unwrap_or_default()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(Process::is_running)
+    }
+
+    /// The Streamable HTTP endpoint of a backend.
+    pub fn endpoint(&self, backend: &str) -> String {
+        format!("{}/mcp/{backend}", self.mcp)
+    }
+
+    /// The HTTP+SSE endpoint of a backend.
+    pub fn sse_endpoint(&self, backend: &str) -> String {
+        format!("{}/sse/{backend}", self.mcp)
+    }
+
+    fn spawn(&self, mcp: &str, admin: &str) -> Process {
+        let mut command = Command::new(process::program("omcp-data-plane"));
+        command.args(["--name", &self.name, "--control-plane", &self.control_plane]);
+        command.args(["--listen", mcp, "--admin-listen", admin, "--drain-timeout-ms", "2000"]);
+        command.arg("--state-dir").arg(&self.state);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Process::start(&self.name, &mut command)
+    }
+}
