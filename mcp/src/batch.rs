@@ -25,9 +25,7 @@ pub fn split(bytes: &[u8], limits: &ScanLimits) -> Result<Vec<BatchItem>, ScanEr
         Err(error) => return Err(error),
         Ok(_) => return Err(ScanError::no_batch()),
     }
-    object::elements(bytes, 0..bytes.len())
-        .map(|range| item(bytes, range, limits))
-        .collect()
+    object::elements(bytes, 0..bytes.len()).map(|range| item(bytes, range, limits)).collect()
 }
 
 fn item(bytes: &[u8], range: Range<usize>, limits: &ScanLimits) -> Result<BatchItem, ScanError> {
@@ -56,26 +54,14 @@ mod tests {
     #[test]
     fn a_bad_element_spoils_the_batch() {
         for (batch, kind, offset) in [
-            (
-                r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"1.0"}]"#,
-                ScanErrorKind::NotJsonRpc,
-                39,
-            ),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"1.0"}]"#, ScanErrorKind::NotJsonRpc, 39),
             ("[1]", ScanErrorKind::NotJsonRpc, 1),
             ("[[]]", ScanErrorKind::BatchArray, 1),
             ("[}", ScanErrorKind::NotJson, 1),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#,
-                ScanErrorKind::NotJsonRpc,
-                0,
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#, ScanErrorKind::NotJsonRpc, 0),
         ] {
             let error = split(batch.as_bytes(), &ScanLimits::default()).unwrap_err();
-            assert_eq!(
-                (error.kind, error.offset, error.id),
-                (kind, offset, None),
-                "{batch}"
-            );
+            assert_eq!((error.kind, error.offset, error.id), (kind, offset, None), "{batch}");
         }
     }
 }

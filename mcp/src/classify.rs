@@ -103,9 +103,9 @@ fn classify_body(inbound: &Inbound<'_>) -> Result<Class, Refusal> {
     };
     match envelope.kind() {
         Kind::Request | Kind::Notification => classify_call(inbound, envelope),
-        Kind::Response | Kind::Error if inbound.header_is_modern() => Err(Refusal::invalid_request(
-            "responses are not accepted in this protocol version",
-        )),
+        Kind::Response | Kind::Error if inbound.header_is_modern() => {
+            Err(Refusal::invalid_request("responses are not accepted in this protocol version"))
+        }
         Kind::Response | Kind::Error => Ok(Class::LegacyResponse(envelope)),
     }
 }
@@ -141,12 +141,8 @@ fn classify_initialize(body: &[u8], envelope: Envelope) -> Class {
 }
 
 fn has_modern_envelope(body: &[u8], envelope: &Envelope) -> bool {
-    let modern = envelope
-        .protocol_version(body)
-        .is_some_and(|version| is_modern_version(&version));
-    let capabilities = envelope
-        .client_capabilities_range()
-        .and_then(|range| body.get(range.start));
+    let modern = envelope.protocol_version(body).is_some_and(|version| is_modern_version(&version));
+    let capabilities = envelope.client_capabilities_range().and_then(|range| body.get(range.start));
     modern && capabilities == Some(&b'{')
 }
 
@@ -165,15 +161,10 @@ fn classify_batch(inbound: &Inbound<'_>) -> Result<Class, Refusal> {
     let spoiled = items.iter().any(|item| {
         let bytes = &body[item.range.clone()];
         item.envelope.method(bytes) == Some(methods::INITIALIZE)
-            || item
-                .envelope
-                .protocol_version(bytes)
-                .is_some_and(|version| is_modern_version(&version))
+            || item.envelope.protocol_version(bytes).is_some_and(|version| is_modern_version(&version))
     });
     if items.is_empty() || spoiled || inbound.session_revision != Some(Revision::V2025_03_26) {
-        return Err(Refusal::invalid_request(
-            "batches are not accepted; send one message at a time",
-        ));
+        return Err(Refusal::invalid_request("batches are not accepted; send one message at a time"));
     }
     Ok(Class::LegacyBatch)
 }

@@ -12,11 +12,7 @@ pub fn request(id: &[u8], method: &str, params: Option<&[u8]>) -> Vec<u8> {
 
 /// A notification.
 pub fn notification(method: &str, params: Option<&[u8]>) -> Vec<u8> {
-    call(
-        method,
-        params,
-        begin(method.len() + params.map_or(0, <[u8]>::len)),
-    )
+    call(method, params, begin(method.len() + params.map_or(0, <[u8]>::len)))
 }
 
 /// A response that carries `result`.
@@ -70,10 +66,7 @@ mod tests {
         let limits = ScanLimits::default();
         let sent = request(b"\"a\"", "tools/call", Some(b"{\"name\":\"x\"}"));
         let envelope = Envelope::scan(&sent, &limits).unwrap();
-        assert_eq!(
-            (envelope.kind(), envelope.id(&sent)),
-            (Kind::Request, Some(&b"\"a\""[..]))
-        );
+        assert_eq!((envelope.kind(), envelope.id(&sent)), (Kind::Request, Some(&b"\"a\""[..])));
         assert_eq!(envelope.target(&sent).unwrap(), "x");
 
         let sent = cancelled(b"7", "the \"client\" left");

@@ -50,10 +50,7 @@ pub struct ScanLimits {
 
 impl Default for ScanLimits {
     fn default() -> Self {
-        Self {
-            max_depth: 128,
-            max_members: 10_000,
-        }
+        Self { max_depth: 128, max_members: 10_000 }
     }
 }
 

@@ -43,16 +43,11 @@ pub fn decode(field: &[u8]) -> Result<Cow<'_, str>, InvalidHeaderValue> {
         return Err(InvalidHeaderValue::Characters);
     }
     let text = std::str::from_utf8(field).map_err(|_| InvalidHeaderValue::Characters)?;
-    let Some(payload) = text
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.strip_suffix(SUFFIX))
-    else {
+    let Some(payload) = text.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX)) else {
         return Ok(Cow::Borrowed(text));
     };
     let decoded = STANDARD.decode(payload).map_err(|_| InvalidHeaderValue::Base64)?;
-    String::from_utf8(decoded)
-        .map(Cow::Owned)
-        .map_err(|_| InvalidHeaderValue::NotUtf8)
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| InvalidHeaderValue::NotUtf8)
 }
 
 /// The field value for `text`: the text itself where a header field can carry it, else Base64.

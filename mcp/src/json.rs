@@ -20,10 +20,7 @@ pub(crate) struct Span {
 impl Span {
     /// The caller keeps texts under 4 GiB.
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        Self {
-            start: start as u32,
-            end: end as u32,
-        }
+        Self { start: start as u32, end: end as u32 }
     }
 
     pub(crate) fn is_absent(self) -> bool {
@@ -43,11 +40,7 @@ impl Span {
     }
 
     pub(crate) fn first(self, src: &[u8]) -> Option<u8> {
-        if self.is_absent() {
-            None
-        } else {
-            src.get(self.start as usize).copied()
-        }
+        if self.is_absent() { None } else { src.get(self.start as usize).copied() }
     }
 }
 
@@ -125,10 +118,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     pub(crate) fn halt<T>(&mut self, flaw: Flaw) -> Step<T> {
-        self.fault = Some(Fault {
-            flaw,
-            offset: self.pos.min(self.src.len()),
-        });
+        self.fault = Some(Fault { flaw, offset: self.pos.min(self.src.len()) });
         Err(Halt)
     }
 
@@ -255,10 +245,7 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.pos + 1;
         let (escaped, end) = self.name()?;
-        Ok(Text {
-            inner: Span::new(start, end),
-            escaped,
-        })
+        Ok(Text { inner: Span::new(start, end), escaped })
     }
 
     /// A member's name and the colon behind it: whether it has escapes, and where its text ends.
@@ -310,10 +297,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn digits(&mut self) -> Step {
         let rest = &self.src[self.pos..];
-        let len = rest
-            .iter()
-            .position(|byte| !byte.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let len = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         self.pos += len;
         if len == 0 { self.syntax() } else { Ok(()) }
     }
@@ -409,10 +393,7 @@ fn plain_end(src: &[u8], mut pos: usize) -> usize {
         }
     }
     let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
-    src[pos..]
-        .iter()
-        .position(is_stop)
-        .map_or(src.len(), |at| pos + at)
+    src[pos..].iter().position(is_stop).map_or(src.len(), |at| pos + at)
 }
 
 #[inline(never)]

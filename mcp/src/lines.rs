@@ -13,11 +13,7 @@ pub struct LineTooLong {
 
 impl fmt::Display for LineTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "a line is longer than {} bytes and was skipped",
-            self.max_line_bytes
-        )
+        write!(f, "a line is longer than {} bytes and was skipped", self.max_line_bytes)
     }
 }
 
@@ -35,12 +31,7 @@ pub struct LineDecoder {
 
 impl LineDecoder {
     pub fn new(max_line_bytes: usize) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            searched: 0,
-            max_line_bytes,
-            skipping: false,
-        }
+        Self { buffer: BytesMut::new(), searched: 0, max_line_bytes, skipping: false }
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
@@ -84,11 +75,7 @@ impl LineDecoder {
     }
 
     fn within_limit(&self, line: Bytes) -> Result<Bytes, LineTooLong> {
-        if line.len() > self.max_line_bytes {
-            Err(self.too_long())
-        } else {
-            Ok(line)
-        }
+        if line.len() > self.max_line_bytes { Err(self.too_long()) } else { Ok(line) }
     }
 
     /// No newline yet: remember what was searched, or give the line up.
@@ -113,9 +100,7 @@ impl LineDecoder {
     }
 
     fn too_long(&self) -> LineTooLong {
-        LineTooLong {
-            max_line_bytes: self.max_line_bytes,
-        }
+        LineTooLong { max_line_bytes: self.max_line_bytes }
     }
 }
 
@@ -141,11 +126,7 @@ mod tests {
         let mut decoder = LineDecoder::new(max);
         let mut lines = Vec::new();
         let mut from = 0;
-        for cut in cuts
-            .iter()
-            .map(|cut| cut % (input.len() + 1))
-            .filter(|cut| *cut > 0)
-        {
+        for cut in cuts.iter().map(|cut| cut % (input.len() + 1)).filter(|cut| *cut > 0) {
             let to = cut.max(from);
             decoder.push(&input[from..to]);
             lines.extend(drain(&mut decoder));
@@ -160,14 +141,7 @@ mod tests {
     #[test]
     fn lines_lose_their_ends_and_blank_ones_vanish() {
         let lines = decode(b"one\r\n\n\r\ntwo\nthree", &[], 100);
-        assert_eq!(
-            lines,
-            [
-                Ok(Bytes::from("one")),
-                Ok(Bytes::from("two")),
-                Ok(Bytes::from("three"))
-            ]
-        );
+        assert_eq!(lines, [Ok(Bytes::from("one")), Ok(Bytes::from("two")), Ok(Bytes::from("three"))]);
     }
 
     #[test]
@@ -181,11 +155,7 @@ mod tests {
         decoder.push(b"q\nabcd\r\nabcde\nx\n");
         assert_eq!(
             drain(&mut decoder),
-            [
-                Ok(Bytes::from("abcd")),
-                Err(LineTooLong { max_line_bytes: 4 }),
-                Ok(Bytes::from("x"))
-            ]
+            [Ok(Bytes::from("abcd")), Err(LineTooLong { max_line_bytes: 4 }), Ok(Bytes::from("x"))]
         );
     }
 

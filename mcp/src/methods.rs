@@ -59,29 +59,15 @@ pub const MODERN_ONLY: [&str; 3] = [SERVER_DISCOVER, SUBSCRIPTIONS_LISTEN, TASKS
 pub const MULTI_ROUND_TRIP: [&str; 3] = [TOOLS_CALL, PROMPTS_GET, RESOURCES_READ];
 
 /// Requests whose results carry `ttlMs` and `cacheScope` in the modern era.
-pub const CACHEABLE: [&str; 6] = [
-    SERVER_DISCOVER,
-    TOOLS_LIST,
-    PROMPTS_LIST,
-    RESOURCES_LIST,
-    RESOURCES_TEMPLATES_LIST,
-    RESOURCES_READ,
-];
+pub const CACHEABLE: [&str; 6] =
+    [SERVER_DISCOVER, TOOLS_LIST, PROMPTS_LIST, RESOURCES_LIST, RESOURCES_TEMPLATES_LIST, RESOURCES_READ];
 
 /// Requests that a legacy server may send to a client.
 pub const SERVER_TO_CLIENT: [&str; 3] = [SAMPLING_CREATE_MESSAGE, ELICITATION_CREATE, ROOTS_LIST];
 
 /// Log levels, least severe first (RFC 5424).
-pub const LOG_LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];
+pub const LOG_LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// Whether `method` existed in the legacy era and is gone from the modern one.
 pub fn is_removed_from_modern(method: &str) -> bool {
@@ -119,24 +105,10 @@ mod tests {
 
     #[test]
     fn name_header_is_needed_exactly_for_modern_methods_with_a_target() {
-        for method in [
-            TOOLS_CALL,
-            PROMPTS_GET,
-            RESOURCES_READ,
-            TASKS_GET,
-            TASKS_UPDATE,
-            TASKS_CANCEL,
-        ] {
+        for method in [TOOLS_CALL, PROMPTS_GET, RESOURCES_READ, TASKS_GET, TASKS_UPDATE, TASKS_CANCEL] {
             assert!(needs_name_header(method), "{method}");
         }
-        for method in [
-            TOOLS_LIST,
-            RESOURCES_SUBSCRIBE,
-            TASKS_RESULT,
-            SERVER_DISCOVER,
-            CANCELLED,
-            "x/y",
-        ] {
+        for method in [TOOLS_LIST, RESOURCES_SUBSCRIBE, TASKS_RESULT, SERVER_DISCOVER, CANCELLED, "x/y"] {
             assert!(!needs_name_header(method), "{method}");
         }
     }
@@ -144,10 +116,6 @@ mod tests {
     #[test]
     fn no_method_is_both_removed_and_modern_only() {
         assert!(REMOVED_FROM_MODERN.iter().all(|method| !is_modern_only(method)));
-        assert!(
-            MULTI_ROUND_TRIP
-                .iter()
-                .all(|method| !is_removed_from_modern(method))
-        );
+        assert!(MULTI_ROUND_TRIP.iter().all(|method| !is_removed_from_modern(method)));
     }
 }

@@ -9,17 +9,12 @@ use crate::json::{DEPTH_CEILING, Reader, Span, Text};
 ///
 /// Ends early, without an error, at text that is no JSON: what was checked before has none.
 pub fn members(src: &[u8], object: Range<usize>) -> Members<'_> {
-    Members {
-        items: Items::open(src, object, b'{'),
-    }
+    Members { items: Items::open(src, object, b'{') }
 }
 
 /// Where the value of the member `name` stands. If the name appears twice, the last one counts.
 pub fn member(src: &[u8], object: Range<usize>, name: &str) -> Option<Range<usize>> {
-    members(src, object)
-        .filter(|(key, _)| key == name)
-        .last()
-        .map(|(_, value)| value)
+    members(src, object).filter(|(key, _)| key == name).last().map(|(_, value)| value)
 }
 
 /// The string in the member `name`.
@@ -29,9 +24,7 @@ pub fn member_text<'a>(src: &'a [u8], object: Range<usize>, name: &str) -> Optio
 
 /// Where the elements of one array stand in `src`.
 pub fn elements(src: &[u8], array: Range<usize>) -> Elements<'_> {
-    Elements {
-        items: Items::open(src, array, b'['),
-    }
+    Elements { items: Items::open(src, array, b'[') }
 }
 
 /// Iterator over the members of an object; see [`members`].
@@ -58,12 +51,7 @@ impl<'a> Items<'a> {
         reader.payload = true;
         let close = opening + 2;
         let open = reader.peek() == Some(opening) && matches!(reader.enter(close), Ok(true));
-        Self {
-            reader,
-            base,
-            close,
-            open,
-        }
+        Self { reader, base, close, open }
     }
 
     /// Reads one item with `read`; the iteration ends with the container or at a flaw.
@@ -119,9 +107,7 @@ mod tests {
     use super::*;
 
     fn all(src: &str) -> Vec<(String, &str)> {
-        members(src.as_bytes(), 0..src.len())
-            .map(|(key, at)| (key.into_owned(), &src[at]))
-            .collect()
+        members(src.as_bytes(), 0..src.len()).map(|(key, at)| (key.into_owned(), &src[at])).collect()
     }
 
     #[test]
@@ -129,11 +115,7 @@ mod tests {
         let src = r#" { "a" : 1 , "\u0062" : [ 1, {"x":2} ] , "" : "z" } "#;
         assert_eq!(
             all(src),
-            [
-                ("a".into(), "1"),
-                ("b".into(), r#"[ 1, {"x":2} ]"#),
-                (String::new(), r#""z""#)
-            ]
+            [("a".into(), "1"), ("b".into(), r#"[ 1, {"x":2} ]"#), (String::new(), r#""z""#)]
         );
         assert!(all("{}").is_empty() && all("[1]").is_empty() && all("").is_empty());
     }

@@ -45,39 +45,23 @@ impl Refusal {
     /// A refusal with a JSON-RPC error and no id.
     pub fn new(status: u16, code: i32, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self {
-            status,
-            code: Some(code),
-            message,
-            data: None,
-            id: None,
-            allow: None,
-        }
+        Self { status, code: Some(code), message, data: None, id: None, allow: None }
     }
 
     /// A refusal without a JSON-RPC body.
     pub fn plain(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code: None,
-            ..Self::new(status, 0, message)
-        }
+        Self { code: None, ..Self::new(status, 0, message) }
     }
 
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
-        Self {
-            data: Some(data),
-            ..self
-        }
+        Self { data: Some(data), ..self }
     }
 
     /// `id` is the raw spelling.
     #[must_use]
     pub fn with_id(self, id: Option<&[u8]>) -> Self {
-        Self {
-            id: id.map(<[u8]>::to_vec),
-            ..self
-        }
+        Self { id: id.map(<[u8]>::to_vec), ..self }
     }
 
     /// Answers the request that `envelope` describes.
@@ -110,12 +94,8 @@ impl Refusal {
 
     /// 400, -32021. `required` has the shape of client capabilities: an object.
     pub fn missing_capability(required: Value) -> Self {
-        Self::new(
-            400,
-            code::MISSING_CAPABILITY,
-            "the client did not declare a capability this request needs",
-        )
-        .with_data(json!({ "requiredCapabilities": required }))
+        Self::new(400, code::MISSING_CAPABILITY, "the client did not declare a capability this request needs")
+            .with_data(json!({ "requiredCapabilities": required }))
     }
 
     /// 400, -32022.
@@ -143,19 +123,12 @@ impl Refusal {
 
     /// 404, -32600: one answer for every way in which a session id can be bad.
     pub fn session_not_found() -> Self {
-        Self::new(
-            404,
-            code::INVALID_REQUEST,
-            "session not found; send initialize to start a new one",
-        )
+        Self::new(404, code::INVALID_REQUEST, "session not found; send initialize to start a new one")
     }
 
     /// 405. `allow` lists the methods that work here.
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        Self {
-            allow: Some(allow),
-            ..Self::new(405, code::INVALID_REQUEST, "HTTP method not allowed")
-        }
+        Self { allow: Some(allow), ..Self::new(405, code::INVALID_REQUEST, "HTTP method not allowed") }
     }
 
     /// 403, -32600.
@@ -170,20 +143,12 @@ impl Refusal {
 
     /// 413, -32600.
     pub fn body_too_large(limit_bytes: usize) -> Self {
-        Self::new(
-            413,
-            code::INVALID_REQUEST,
-            format!("the body is larger than {limit_bytes} bytes"),
-        )
+        Self::new(413, code::INVALID_REQUEST, format!("the body is larger than {limit_bytes} bytes"))
     }
 
     /// 415, -32600.
     pub fn unsupported_media_type() -> Self {
-        Self::new(
-            415,
-            code::INVALID_REQUEST,
-            "Content-Type must be application/json",
-        )
+        Self::new(415, code::INVALID_REQUEST, "Content-Type must be application/json")
     }
 
     /// The JSON-RPC error, if there is a code. Without a known id the member is left out: the 2026-07-28
@@ -228,10 +193,7 @@ mod tests {
         let body = refusal.body().unwrap();
         assert!(body.starts_with(b"{\"jsonrpc\":\"2.0\",\"id\":1.0,\"error\":{\"code\":-32022,"));
         let value: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(
-            value["error"]["data"],
-            json!({ "supported": ["2026-07-28"], "requested": "2099-01-01" })
-        );
+        assert_eq!(value["error"]["data"], json!({ "supported": ["2026-07-28"], "requested": "2099-01-01" }));
 
         let body = Refusal::forbidden("say \"please\"\n").body().unwrap();
         let value: Value = serde_json::from_slice(&body).unwrap();
@@ -240,10 +202,7 @@ mod tests {
             json!({ "jsonrpc": "2.0", "error": { "code": -32600, "message": "say \"please\"\n" } })
         );
         let scanned = Envelope::scan(&body, &ScanLimits::default()).unwrap();
-        assert_eq!(
-            (scanned.kind(), scanned.error_code()),
-            (Kind::Error, Some(-32600))
-        );
+        assert_eq!((scanned.kind(), scanned.error_code()), (Kind::Error, Some(-32600)));
     }
 
     #[test]
@@ -255,14 +214,8 @@ mod tests {
     #[test]
     fn capabilities_are_an_object() {
         let refusal = Refusal::missing_capability(json!({ "sampling": {} }));
-        assert_eq!(
-            refusal.data,
-            Some(json!({ "requiredCapabilities": { "sampling": {} } }))
-        );
-        assert_eq!(
-            (refusal.status, refusal.code),
-            (400, Some(code::MISSING_CAPABILITY))
-        );
+        assert_eq!(refusal.data, Some(json!({ "requiredCapabilities": { "sampling": {} } })));
+        assert_eq!((refusal.status, refusal.code), (400, Some(code::MISSING_CAPABILITY)));
     }
 
     #[test]

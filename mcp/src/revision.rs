@@ -20,28 +20,17 @@ pub enum Era {
 }
 
 impl Revision {
-    pub const ALL: [Self; 5] = [
-        Self::V2024_11_05,
-        Self::V2025_03_26,
-        Self::V2025_06_18,
-        Self::V2025_11_25,
-        Self::V2026_07_28,
-    ];
-    pub const LEGACY: [Self; 4] = [
-        Self::V2024_11_05,
-        Self::V2025_03_26,
-        Self::V2025_06_18,
-        Self::V2025_11_25,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
+    pub const LEGACY: [Self; 4] =
+        [Self::V2024_11_05, Self::V2025_03_26, Self::V2025_06_18, Self::V2025_11_25];
     pub const MODERN: [Self; 1] = [Self::V2026_07_28];
     pub const LATEST_LEGACY: Self = Self::V2025_11_25;
     pub const LATEST: Self = Self::V2026_07_28;
 
     /// The revision that `version` names, if it is one of [`Revision::ALL`].
     pub fn parse(version: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|revision| revision.as_str() == version)
+        Self::ALL.into_iter().find(|revision| revision.as_str() == version)
     }
 
     /// The name used on the wire.
@@ -102,21 +91,10 @@ mod tests {
         for revision in Revision::ALL {
             assert_eq!(Revision::parse(revision.as_str()), Some(revision));
             assert_eq!(revision.to_string(), revision.as_str());
-            assert_eq!(
-                is_modern_version(revision.as_str()),
-                revision.era() == Era::Modern
-            );
+            assert_eq!(is_modern_version(revision.as_str()), revision.era() == Era::Modern);
         }
-        assert!(
-            Revision::LEGACY
-                .iter()
-                .all(|revision| revision.era() == Era::Legacy)
-        );
-        assert!(
-            Revision::MODERN
-                .iter()
-                .all(|revision| revision.era() == Era::Modern)
-        );
+        assert!(Revision::LEGACY.iter().all(|revision| revision.era() == Era::Legacy));
+        assert!(Revision::MODERN.iter().all(|revision| revision.era() == Era::Modern));
         assert_eq!(Era::Legacy.to_string(), "legacy");
         assert_eq!(Era::Modern.to_string(), "modern");
     }

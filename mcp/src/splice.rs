@@ -129,19 +129,13 @@ mod tests {
                 r#"{"params":{"_meta":{"progressToken":5}},"jsonrpc":"2.0","method":"a","id":"x"}"#,
                 r#"{"params":{"_meta":{"progressToken":9}},"jsonrpc":"2.0","method":"a","id":77}"#,
             ),
-            (
-                r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#,
-                r#"{"jsonrpc":"2.0","id":77,"method":"a"}"#,
-            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#, r#"{"jsonrpc":"2.0","id":77,"method":"a"}"#),
             (
                 r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"u"}}"#,
                 r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":9}}"#,
             ),
         ] {
-            assert_eq!(
-                with_id_and_progress_token(text.as_bytes(), &scan(text), b"77", b"9"),
-                want
-            );
+            assert_eq!(with_id_and_progress_token(text.as_bytes(), &scan(text), b"77", b"9"), want);
         }
     }
 
@@ -153,11 +147,7 @@ mod tests {
 
     #[test]
     fn members_are_put_first() {
-        for (src, want) in [
-            ("{}", "{\"a\":1}"),
-            ("{ }", "{\"a\":1 }"),
-            ("{\"b\":2}", "{\"a\":1,\"b\":2}"),
-        ] {
+        for (src, want) in [("{}", "{\"a\":1}"), ("{ }", "{\"a\":1 }"), ("{\"b\":2}", "{\"a\":1,\"b\":2}")] {
             let (at, text) = prepend_member(src.as_bytes(), 0..src.len(), b"\"a\":1");
             assert_eq!(splice(src.as_bytes(), &[(at, &text)]), want);
         }

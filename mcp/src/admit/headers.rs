@@ -8,9 +8,7 @@ pub trait HeaderView {
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> HeaderView for [(N, V)] {
     fn all<'a>(&'a self, name: &str, f: &mut dyn FnMut(&'a [u8])) {
-        let named = self
-            .iter()
-            .filter(|(field, _)| field.as_ref().eq_ignore_ascii_case(name));
+        let named = self.iter().filter(|(field, _)| field.as_ref().eq_ignore_ascii_case(name));
         named.for_each(|(_, value)| f(value.as_ref()));
     }
 }
@@ -27,11 +25,7 @@ impl<'a> Field<'a> {
     pub(super) fn of<H: HeaderView + ?Sized>(headers: &'a H, name: &str) -> Self {
         let mut field = Self::Absent;
         headers.all(name, &mut |value| {
-            field = if field == Self::Absent {
-                Self::One(value)
-            } else {
-                Self::Repeated
-            };
+            field = if field == Self::Absent { Self::One(value) } else { Self::Repeated };
         });
         field
     }

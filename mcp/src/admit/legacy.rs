@@ -59,9 +59,9 @@ fn version_agrees(envelope: &Envelope, body: &[u8], headers: &LegacyHeaders<'_>)
 
 fn version_is_known(headers: &LegacyHeaders<'_>) -> Result<(), Refusal> {
     match headers.protocol_version {
-        Some(version) if Revision::parse(version).is_none() => Err(Refusal::unknown_legacy_version(
-            &Revision::LEGACY.map(Revision::as_str),
-        )),
+        Some(version) if Revision::parse(version).is_none() => {
+            Err(Refusal::unknown_legacy_version(&Revision::LEGACY.map(Revision::as_str)))
+        }
         _ => Ok(()),
     }
 }

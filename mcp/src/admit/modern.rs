@@ -24,30 +24,18 @@ pub fn admit_modern<H: HeaderView + ?Sized>(
     headers: &H,
     served: &[&str],
 ) -> Result<(), Refusal> {
-    let ask = Ask {
-        envelope,
-        body,
-        headers,
-        served,
-    };
+    let version = envelope.protocol_version(body);
+    let method = envelope.method(body).unwrap_or_default();
+    let ask = Ask { envelope, body, headers, served, version: version.as_deref(), method };
     ask.climb().map_err(|refusal| refusal.answering(envelope, body))
 }
 
 /// 400, -32602: a request of a modern client lacks the metadata that makes it one.
 pub fn missing_envelope(envelope: &Envelope, body: &[u8]) -> Refusal {
-    let version = envelope
-        .protocol_version(body)
-        .is_none()
-        .then_some(META_PROTOCOL_VERSION);
-    let capabilities = envelope
-        .client_capabilities_range()
-        .is_none()
-        .then_some(META_CLIENT_CAPABILITIES);
+    let version = envelope.protocol_version(body).is_none().then_some(META_PROTOCOL_VERSION);
+    let capabilities = envelope.client_capabilities_range().is_none().then_some(META_CLIENT_CAPABILITIES);
     let missing: Vec<_> = version.into_iter().chain(capabilities).collect();
-    let message = format!(
-        "params._meta lacks {} (a string and an object)",
-        missing.join(" and ")
-    );
+    let message = format!("params._meta lacks {} (a string and an object)", missing.join(" and "));
     Refusal::invalid_envelope(message).answering(envelope, body)
 }
 
@@ -56,6 +44,9 @@ struct Ask<'a, H: ?Sized> {
     body: &'a [u8],
     headers: &'a H,
     served: &'a [&'a str],
+    /// The revision that the body names.
+    version: Option<&'a str>,
+    method: &'a str,
 }
 
 impl<H: HeaderView + ?Sized> Ask<'_, H> {
@@ -94,14 +85,14 @@ impl<H: HeaderView + ?Sized> Ask<'_, H> {
             Field::One(value) => trim(value),
             Field::Repeated => return Err(repeated("MCP-Protocol-Version")),
         };
-        match self.envelope.protocol_version(self.body) {
+        match self.version {
             Some(body) if body.as_bytes() != header => Err(differs("MCP-Protocol-Version", "params._meta")),
             _ => Ok(Some(header)),
         }
     }
 
     fn version_is_given(&self) -> Result<(), Refusal> {
-        match self.envelope.protocol_version(self.body) {
+        match self.version {
             Some(_) => Ok(()),
             None => Err(missing_envelope(self.envelope, self.body)),
         }
@@ -149,16 +140,16 @@ impl<H: HeaderView + ?Sized> Ask<'_, H> {
             Field::Absent if self.is_request() => Err(missing("Mcp-Method")),
             Field::Absent => Ok(()),
             Field::Repeated => Err(repeated("Mcp-Method")),
-            Field::One(value) if trim(value) == self.method().as_bytes() => Ok(()),
+            Field::One(value) if trim(value) == self.method.as_bytes() => Ok(()),
             Field::One(_) => Err(differs("Mcp-Method", "method")),
         }
     }
 
     fn name_agrees(&self) -> Result<(), Refusal> {
-        let Some(member) = methods::target_member(self.method()) else {
+        let Some(member) = methods::target_member(self.method) else {
             return Ok(());
         };
-        if !methods::needs_name_header(self.method()) {
+        if !methods::needs_name_header(self.method) {
             return Ok(());
         }
         let target = self.envelope.target(self.body);
@@ -172,8 +163,8 @@ impl<H: HeaderView + ?Sized> Ask<'_, H> {
     }
 
     fn method_exists(&self) -> Result<(), Refusal> {
-        if self.is_request() && methods::is_removed_from_modern(self.method()) {
-            return Err(Refusal::method_not_found(self.method()));
+        if self.is_request() && methods::is_removed_from_modern(self.method) {
+            return Err(Refusal::method_not_found(self.method));
         }
         Ok(())
     }
@@ -186,10 +177,6 @@ impl<H: HeaderView + ?Sized> Ask<'_, H> {
             Some(level) if methods::LOG_LEVELS.contains(&&*level) => Ok(()),
             _ => Err(Refusal::new(200, code::INVALID_PARAMS, unknown_level())),
         }
-    }
-
-    fn method(&self) -> &str {
-        self.envelope.method(self.body).unwrap_or_default()
     }
 }
 
@@ -214,8 +201,5 @@ fn differs(header: &str, part: &str) -> Refusal {
 }
 
 fn unknown_level() -> String {
-    format!(
-        "params._meta[\"{META_LOG_LEVEL}\"] must be one of {}",
-        methods::LOG_LEVELS.join(", ")
-    )
+    format!("params._meta[\"{META_LOG_LEVEL}\"] must be one of {}", methods::LOG_LEVELS.join(", "))
 }

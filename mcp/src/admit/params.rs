@@ -37,13 +37,8 @@ const SCHEMA_KEYWORDS: [&str; 15] = [
     "then",
     "else",
 ];
-const SCHEMA_MAP_KEYWORDS: [&str; 5] = [
-    "$defs",
-    "definitions",
-    "patternProperties",
-    "dependentSchemas",
-    "dependencies",
-];
+const SCHEMA_MAP_KEYWORDS: [&str; 5] =
+    ["$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies"];
 
 /// A tool argument that HTTP requests repeat in a header.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,11 +68,7 @@ pub struct InvalidAnnotation {
 
 impl fmt::Display for InvalidAnnotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invalid {ANNOTATION} at inputSchema.{}: {}",
-            self.at, self.reason
-        )
+        write!(f, "invalid {ANNOTATION} at inputSchema.{}: {}", self.at, self.reason)
     }
 }
 
@@ -135,18 +126,10 @@ fn annotated(
     reachable: bool,
     found: &[ParamHeader],
 ) -> Result<ParamHeader, InvalidAnnotation> {
-    let invalid = |reason| InvalidAnnotation {
-        at: path.join("."),
-        reason,
-    };
-    let name = name
-        .as_str()
-        .filter(|name| is_token(name))
-        .ok_or(invalid("it must be an HTTP token"))?;
+    let invalid = |reason| InvalidAnnotation { at: path.join("."), reason };
+    let name = name.as_str().filter(|name| is_token(name)).ok_or(invalid("it must be an HTTP token"))?;
     if !reachable || path.is_empty() {
-        return Err(invalid(
-            "it must be on a property reached through properties alone",
-        ));
+        return Err(invalid("it must be on a property reached through properties alone"));
     }
     let param_type = declared
         .and_then(param_type)
@@ -156,11 +139,7 @@ fn annotated(
         return Err(invalid("another property has the same header name"));
     }
     let path = path.iter().map(|name| Box::from(*name)).collect();
-    Ok(ParamHeader {
-        header: header.into(),
-        path,
-        param_type,
-    })
+    Ok(ParamHeader { header: header.into(), path, param_type })
 }
 
 /// The primitive type of a property; `null` beside it only means that the value may be absent.
@@ -196,9 +175,7 @@ pub fn check_params<H: HeaderView + ?Sized>(
     arguments: &[u8],
     headers: &H,
 ) -> Result<(), Refusal> {
-    params
-        .iter()
-        .try_for_each(|param| check(param, arguments, headers).map_err(|why| refuse(param, why)))
+    params.iter().try_for_each(|param| check(param, arguments, headers).map_err(|why| refuse(param, why)))
 }
 
 /// Calls `f` with name and value of each header that a request with these `arguments` has to carry.
@@ -208,11 +185,7 @@ pub fn param_fields(params: &[ParamHeader], arguments: &[u8], f: &mut dyn FnMut(
             continue;
         };
         if let Some(text) = field_text(raw) {
-            let text = if is_number(raw) {
-                &text[..whole_len(&text)]
-            } else {
-                &text
-            };
+            let text = if is_number(raw) { &text[..whole_len(&text)] } else { &text };
             f(&param.header, &encode_if_needed(text));
         }
     }
@@ -224,9 +197,7 @@ fn is_number(raw: &[u8]) -> bool {
 
 /// Bytes of a number without a fraction of zeros: 2 for `42.0`.
 fn whole_len(text: &str) -> usize {
-    text.trim_end_matches('0')
-        .strip_suffix('.')
-        .map_or(text.len(), str::len)
+    text.trim_end_matches('0').strip_suffix('.').map_or(text.len(), str::len)
 }
 
 /// `None` for values a header does not carry: `null`, objects, arrays.
@@ -258,11 +229,7 @@ fn check<H: HeaderView + ?Sized>(param: &ParamHeader, arguments: &[u8], headers:
 }
 
 fn refuse(param: &ParamHeader, why: String) -> Refusal {
-    Refusal::header_mismatch(format!(
-        "the header {} for {} {why}",
-        param.header,
-        param.path.join(".")
-    ))
+    Refusal::header_mismatch(format!("the header {} for {} {why}", param.header, param.path.join(".")))
 }
 
 /// The value at the end of `path`. A member that comes twice on the way is refused: parsers disagree on it.
@@ -283,12 +250,7 @@ fn value_at<'a>(arguments: &'a [u8], path: &[Box<str>]) -> Result<Option<&'a [u8
 
 /// Whether two JSON numbers are equal: `42.0` and `42` are.
 fn same_number(left: &str, right: &str) -> bool {
-    let whole = |text: &str| {
-        text.trim_end_matches('0')
-            .strip_suffix('.')
-            .map(str::len)
-            .unwrap_or(text.len())
-    };
+    let whole = |text: &str| text.trim_end_matches('0').strip_suffix('.').map(str::len).unwrap_or(text.len());
     let exact = |text: &str| text[..whole(text)].parse::<i128>().ok();
     match (exact(left), exact(right)) {
         (Some(left), Some(right)) => left == right,

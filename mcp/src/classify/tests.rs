@@ -50,80 +50,16 @@ fn other_methods_than_post() {
     let (modern, legacy) = (Some("2026-07-28"), Some("2025-11-25"));
     let session = Some("s");
     for (row, method, header, session, accepts, legacy_sse, want) in [
-        (
-            "modern GET",
-            HttpMethod::Get,
-            modern,
-            session,
-            true,
-            true,
-            "405 -32600",
-        ),
-        (
-            "modern DELETE",
-            HttpMethod::Delete,
-            modern,
-            session,
-            true,
-            true,
-            "405 -32600",
-        ),
+        ("modern GET", HttpMethod::Get, modern, session, true, true, "405 -32600"),
+        ("modern DELETE", HttpMethod::Delete, modern, session, true, true, "405 -32600"),
         ("bare GET", HttpMethod::Get, None, None, true, true, "sse"),
-        (
-            "bare GET, HTTP+SSE off",
-            HttpMethod::Get,
-            None,
-            None,
-            true,
-            false,
-            "stream",
-        ),
-        (
-            "bare GET for JSON",
-            HttpMethod::Get,
-            None,
-            None,
-            false,
-            true,
-            "stream",
-        ),
-        (
-            "GET with version",
-            HttpMethod::Get,
-            legacy,
-            None,
-            true,
-            true,
-            "stream",
-        ),
-        (
-            "GET with session",
-            HttpMethod::Get,
-            None,
-            session,
-            true,
-            true,
-            "stream",
-        ),
+        ("bare GET, HTTP+SSE off", HttpMethod::Get, None, None, true, false, "stream"),
+        ("bare GET for JSON", HttpMethod::Get, None, None, false, true, "stream"),
+        ("GET with version", HttpMethod::Get, legacy, None, true, true, "stream"),
+        ("GET with session", HttpMethod::Get, None, session, true, true, "stream"),
         ("DELETE", HttpMethod::Delete, None, session, false, true, "delete"),
-        (
-            "OPTIONS",
-            HttpMethod::Options,
-            modern,
-            None,
-            false,
-            true,
-            "preflight",
-        ),
-        (
-            "PUT",
-            HttpMethod::Other,
-            legacy,
-            session,
-            true,
-            true,
-            "405 -32600",
-        ),
+        ("OPTIONS", HttpMethod::Options, modern, None, false, true, "preflight"),
+        ("PUT", HttpMethod::Other, legacy, session, true, true, "405 -32600"),
     ] {
         let inbound = Inbound {
             method,
@@ -135,16 +71,9 @@ fn other_methods_than_post() {
         };
         assert_eq!(name(&inbound), want, "{row}");
     }
-    let modern_get = Inbound {
-        method: HttpMethod::Get,
-        protocol_version_header: modern,
-        ..post("")
-    };
+    let modern_get = Inbound { method: HttpMethod::Get, protocol_version_header: modern, ..post("") };
     assert_eq!(classify(&modern_get).unwrap_err().allow, Some("POST"));
-    let put = Inbound {
-        method: HttpMethod::Other,
-        ..post("")
-    };
+    let put = Inbound { method: HttpMethod::Other, ..post("") };
     assert_eq!(classify(&put).unwrap_err().allow, Some("GET, POST, DELETE"));
 }
 
@@ -160,96 +89,26 @@ fn the_body_decides_the_era() {
     let modern = Some("2026-07-28");
     for (row, body, header, want) in [
         ("handshake", request(init, "{}"), None, "initialize"),
-        (
-            "handshake that asks for a modern version",
-            asks_modern.into(),
-            None,
-            "initialize",
-        ),
-        (
-            "handshake with a modern header",
-            asks_modern.into(),
-            modern,
-            "initialize",
-        ),
-        (
-            "handshake with a modern envelope",
-            request(init, MODERN),
-            modern,
-            "modern",
-        ),
-        (
-            "handshake with half an envelope",
-            request(init, FUTURE),
-            modern,
-            "initialize",
-        ),
-        (
-            "handshake with a legacy envelope",
-            request(init, LEGACY),
-            None,
-            "initialize",
-        ),
+        ("handshake that asks for a modern version", asks_modern.into(), None, "initialize"),
+        ("handshake with a modern header", asks_modern.into(), modern, "initialize"),
+        ("handshake with a modern envelope", request(init, MODERN), modern, "modern"),
+        ("handshake with half an envelope", request(init, FUTURE), modern, "initialize"),
+        ("handshake with a legacy envelope", request(init, LEGACY), None, "initialize"),
         ("handshake as notification", quiet_init, None, "legacy"),
         ("modern request", request(list, MODERN), modern, "modern"),
-        (
-            "modern request without header",
-            request(list, MODERN),
-            None,
-            "modern",
-        ),
-        (
-            "modern request with a legacy header",
-            request(list, MODERN),
-            Some("2025-11-25"),
-            "modern",
-        ),
+        ("modern request without header", request(list, MODERN), None, "modern"),
+        ("modern request with a legacy header", request(list, MODERN), Some("2025-11-25"), "modern"),
         ("future version", request(list, FUTURE), None, "modern"),
         ("word for a version", request(list, WORD), None, "modern"),
         ("number for a version", request(list, NUMBER), None, "modern"),
-        (
-            "legacy version in the body",
-            request(list, LEGACY),
-            None,
-            "legacy",
-        ),
-        (
-            "only the header is modern",
-            request(list, "{}"),
-            modern,
-            "400 -32602",
-        ),
-        (
-            "only the header is modern, future",
-            request(list, "{}"),
-            Some("2099-01-01"),
-            "400 -32602",
-        ),
-        (
-            "modern notification by header",
-            notification("{}"),
-            modern,
-            "modern",
-        ),
-        (
-            "modern notification by body",
-            notification(MODERN),
-            None,
-            "modern",
-        ),
-        (
-            "legacy request",
-            request(list, "{}"),
-            Some("2025-06-18"),
-            "legacy",
-        ),
+        ("legacy version in the body", request(list, LEGACY), None, "legacy"),
+        ("only the header is modern", request(list, "{}"), modern, "400 -32602"),
+        ("only the header is modern, future", request(list, "{}"), Some("2099-01-01"), "400 -32602"),
+        ("modern notification by header", notification("{}"), modern, "modern"),
+        ("modern notification by body", notification(MODERN), None, "modern"),
+        ("legacy request", request(list, "{}"), Some("2025-06-18"), "legacy"),
         ("request without any version", request(list, "{}"), None, "legacy"),
-        (
-            "nonsense in the header",
-            request(list, "{}"),
-            Some("nonsense"),
-            "legacy",
-        ),
+        ("nonsense in the header", request(list, "{}"), Some("nonsense"), "legacy"),
         ("legacy notification", notification("{}"), None, "legacy"),
         ("answer", answer.clone(), None, "response"),
         ("failure", failure, Some("2025-11-25"), "response"),
@@ -258,14 +117,7 @@ fn the_body_decides_the_era() {
         ("no JSON", "{".into(), None, "400 -32700"),
         ("no message", "{}".into(), None, "400 -32600"),
     ] {
-        assert_eq!(
-            name(&Inbound {
-                protocol_version_header: header,
-                ..post(&body)
-            }),
-            want,
-            "{row}"
-        );
+        assert_eq!(name(&Inbound { protocol_version_header: header, ..post(&body) }), want, "{row}");
     }
 }
 
@@ -278,64 +130,28 @@ fn batches_belong_to_one_revision() {
     let negotiated = Some(Revision::V2025_03_26);
     for (row, body, session_revision, want) in [
         ("its session", good.clone(), negotiated, "batch"),
-        (
-            "a later session",
-            good.clone(),
-            Some(Revision::V2025_06_18),
-            "400 -32600",
-        ),
-        (
-            "an earlier session",
-            good.clone(),
-            Some(Revision::V2024_11_05),
-            "400 -32600",
-        ),
+        ("a later session", good.clone(), Some(Revision::V2025_06_18), "400 -32600"),
+        ("an earlier session", good.clone(), Some(Revision::V2024_11_05), "400 -32600"),
         ("no session", good, None, "400 -32600"),
         ("empty", "[]".into(), negotiated, "400 -32600"),
-        (
-            "modern element",
-            format!("[{list},{}]", request("tools/list", MODERN)),
-            negotiated,
-            "400 -32600",
-        ),
-        (
-            "handshake",
-            format!("[{}]", request("initialize", "{}")),
-            negotiated,
-            "400 -32600",
-        ),
+        ("modern element", format!("[{list},{}]", request("tools/list", MODERN)), negotiated, "400 -32600"),
+        ("handshake", format!("[{}]", request("initialize", "{}")), negotiated, "400 -32600"),
         ("bad element", format!("[{list},1]"), negotiated, "400 -32600"),
         ("nested batch", format!("[[{list}]]"), negotiated, "400 -32600"),
         ("broken text", format!("[{list}"), negotiated, "400 -32700"),
     ] {
-        assert_eq!(
-            name(&Inbound {
-                session_revision,
-                ..post(&body)
-            }),
-            want,
-            "{row}"
-        );
+        assert_eq!(name(&Inbound { session_revision, ..post(&body) }), want, "{row}");
     }
 }
 
 #[test]
 fn refusals_answer_the_request_they_refuse() {
     let body = request("tools/list", "{}");
-    let inbound = Inbound {
-        protocol_version_header: Some("2026-07-28"),
-        ..post(&body)
-    };
+    let inbound = Inbound { protocol_version_header: Some("2026-07-28"), ..post(&body) };
     let refusal = classify(&inbound).unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.id),
-        (Some(code::INVALID_PARAMS), Some(b"1".to_vec()))
-    );
+    assert_eq!((refusal.code, refusal.id), (Some(code::INVALID_PARAMS), Some(b"1".to_vec())));
     let refusal = classify(&post(r#"{"jsonrpc":"1.0","id":"x","method":"a"}"#)).unwrap_err();
-    assert_eq!(
-        (refusal.code, refusal.id),
-        (Some(code::INVALID_REQUEST), Some(b"\"x\"".to_vec()))
-    );
+    assert_eq!((refusal.code, refusal.id), (Some(code::INVALID_REQUEST), Some(b"\"x\"".to_vec())));
 }
 
 proptest! {

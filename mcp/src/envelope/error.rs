@@ -39,20 +39,11 @@ impl ScanError {
 
     /// The same flaw, seen from a text in which the scanned one starts at byte `start`.
     pub(crate) fn within(self, start: usize) -> Self {
-        Self {
-            offset: self.offset + start,
-            id: None,
-            ..self
-        }
+        Self { offset: self.offset + start, id: None, ..self }
     }
 
     pub(crate) fn no_batch() -> Self {
-        Self {
-            kind: ScanErrorKind::NotJsonRpc,
-            offset: 0,
-            id: None,
-            detail: "it is not an array",
-        }
+        Self { kind: ScanErrorKind::NotJsonRpc, offset: 0, id: None, detail: "it is not an array" }
     }
 }
 

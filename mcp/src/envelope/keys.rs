@@ -15,11 +15,7 @@ pub(super) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     pub(super) fn new() -> Self {
-        Self {
-            few: [&[]; FEW],
-            len: 0,
-            many: None,
-        }
+        Self { few: [&[]; FEW], len: 0, many: None }
     }
 
     /// Takes in a name; false if it was there before.
@@ -42,9 +38,7 @@ impl<'a> Keys<'a> {
     #[inline(never)]
     fn insert_many(&mut self, key: &Cow<'a, [u8]>) -> bool {
         let few = &self.few[..self.len];
-        let many = self
-            .many
-            .get_or_insert_with(|| few.iter().copied().map(Cow::Borrowed).collect());
+        let many = self.many.get_or_insert_with(|| few.iter().copied().map(Cow::Borrowed).collect());
         many.insert(key.clone())
     }
 }

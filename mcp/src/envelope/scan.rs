@@ -12,11 +12,7 @@ use crate::methods;
 
 pub(super) fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<Envelope, ScanError> {
     if bytes.len() > u32::MAX as usize {
-        return Err(error(
-            ScanErrorKind::TooMany,
-            u32::MAX as usize,
-            "more than 4 GiB",
-        ));
+        return Err(error(ScanErrorKind::TooMany, u32::MAX as usize, "more than 4 GiB"));
     }
     if let Err(invalid) = std::str::from_utf8(bytes) {
         return Err(error(ScanErrorKind::NotUtf8, invalid.valid_up_to(), ""));
@@ -25,12 +21,7 @@ pub(super) fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<Envelope, ScanEr
 }
 
 fn error(kind: ScanErrorKind, offset: usize, detail: &'static str) -> ScanError {
-    ScanError {
-        kind,
-        offset,
-        id: None,
-        detail,
-    }
+    ScanError { kind, offset, id: None, detail }
 }
 
 /// A flaw in the meaning. The walk goes on behind it: broken JSON outranks it, and the id may follow.
@@ -171,11 +162,7 @@ impl<'a> Scan<'a> {
             self.parts.id = id;
         } else if !self.id_null {
             self.id_unusable = true;
-            self.note_at(
-                ScanErrorKind::NotJsonRpc,
-                id.start(),
-                "`id` must be a string or an integer",
-            );
+            self.note_at(ScanErrorKind::NotJsonRpc, id.start(), "`id` must be a string or an integer");
         }
         Ok(())
     }
@@ -320,11 +307,7 @@ impl<'a> Scan<'a> {
         if self.version.of(src).and_then(json::text).as_deref() != Some("2.0") {
             return Err("`jsonrpc` must be \"2.0\"");
         }
-        let has = (
-            !parts.method.is_absent(),
-            !parts.result.is_absent(),
-            !parts.error.is_absent(),
-        );
+        let has = (!parts.method.is_absent(), !parts.result.is_absent(), !parts.error.is_absent());
         match has {
             (true, false, false) if self.id_null => Err("`id` must be a string or an integer"),
             (true, false, false) if parts.id.is_absent() => Ok(Kind::Notification),
@@ -342,11 +325,8 @@ impl<'a> Scan<'a> {
     fn finish(mut self, kind: Kind) -> Envelope {
         let src = self.json.src();
         let raw = self.parts.method.of(src).unwrap_or_default();
-        let decoded_method: Option<Box<str>> = if self.method_escaped {
-            json::text(raw).map(|text| text.into_owned().into())
-        } else {
-            None
-        };
+        let decoded_method: Option<Box<str>> =
+            if self.method_escaped { json::text(raw).map(|text| text.into_owned().into()) } else { None };
         let method = match &decoded_method {
             Some(method) => method.as_bytes(),
             None => raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default(),
@@ -356,21 +336,11 @@ impl<'a> Scan<'a> {
             self.parts.subscription_id = self.by_method.subscription_id;
         }
         let raw_newline = self.json.raw_newline;
-        Envelope {
-            kind,
-            raw_newline,
-            parts: self.parts,
-            decoded_method,
-            error_code: self.error_code,
-        }
+        Envelope { kind, raw_newline, parts: self.parts, decoded_method, error_code: self.error_code }
     }
 
     fn usable_id(&self) -> Option<std::ops::Range<usize>> {
-        if self.id_unusable {
-            None
-        } else {
-            self.parts.id.range()
-        }
+        if self.id_unusable { None } else { self.parts.id.range() }
     }
 
     fn broken(&self) -> ScanError {
@@ -380,22 +350,12 @@ impl<'a> Scan<'a> {
             Flaw::TooDeep => (ScanErrorKind::TooDeep, self.usable_id()),
             Flaw::TooMany => (ScanErrorKind::TooMany, self.usable_id()),
         };
-        ScanError {
-            kind,
-            offset,
-            id,
-            detail: "",
-        }
+        ScanError { kind, offset, id, detail: "" }
     }
 
     fn complain(&self, complaint: Option<Complaint>) -> ScanError {
         let (kind, offset, detail) = complaint.unwrap_or((ScanErrorKind::NotJsonRpc, 0, ""));
-        ScanError {
-            kind,
-            offset,
-            id: self.usable_id(),
-            detail,
-        }
+        ScanError { kind, offset, id: self.usable_id(), detail }
     }
 }
 

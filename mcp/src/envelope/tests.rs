@@ -39,10 +39,7 @@ fn a_modern_call_shows_all_its_parts() {
     assert_eq!(envelope.progress_token(bytes), Some(&b"17"[..]));
     assert_eq!(envelope.protocol_version(bytes).unwrap(), "2026-07-28");
     assert_eq!(at(envelope.client_capabilities_range()), r#"{"sampling": {}}"#);
-    assert_eq!(
-        at(envelope.client_info_range()),
-        r#"{"name": "c", "version": "1"}"#
-    );
+    assert_eq!(at(envelope.client_info_range()), r#"{"name": "c", "version": "1"}"#);
     assert_eq!(envelope.log_level(bytes).unwrap(), "info");
     assert!(at(envelope.meta_range()).starts_with("{\n      \"progressToken\""));
     assert!(at(envelope.params_range()).ends_with("}\n  }"));
@@ -55,20 +52,14 @@ fn responses_and_errors_show_theirs() {
     let text = r#"{"jsonrpc":"2.0","id":1.0,"result":{"resultType":"complete","content":[],
         "_meta":{"io.modelcontextprotocol/subscriptionId":"s"}}}"#;
     let envelope = scan(text).unwrap();
-    assert_eq!(
-        (envelope.kind(), envelope.id(text.as_bytes())),
-        (Kind::Response, Some(&b"1.0"[..]))
-    );
+    assert_eq!((envelope.kind(), envelope.id(text.as_bytes())), (Kind::Response, Some(&b"1.0"[..])));
     assert_eq!(envelope.result_type(text.as_bytes()).unwrap(), "complete");
     assert_eq!(&text[envelope.subscription_id_range().unwrap()], "\"s\"");
     assert!(text[envelope.result_meta_range().unwrap()].starts_with("{\"io."));
 
     let text = r#"{"error":{"message":"m","code":-32601,"data":{"code":1}},"jsonrpc":"2.0","id":null}"#;
     let envelope = scan(text).unwrap();
-    assert_eq!(
-        (envelope.kind(), envelope.error_code()),
-        (Kind::Error, Some(-32601))
-    );
+    assert_eq!((envelope.kind(), envelope.error_code()), (Kind::Error, Some(-32601)));
     assert_eq!(envelope.id_range(), None);
     assert!(text[envelope.error_range().unwrap()].starts_with("{\"message\""));
 }
@@ -82,10 +73,7 @@ fn notifications_show_whom_they_are_about() {
 
     let text =
         r#"{"params":{"progressToken":"t","progress":1},"jsonrpc":"2.0","method":"notifications/progress"}"#;
-    assert_eq!(
-        scan(text).unwrap().progress_token(text.as_bytes()),
-        Some(&b"\"t\""[..])
-    );
+    assert_eq!(scan(text).unwrap().progress_token(text.as_bytes()), Some(&b"\"t\""[..]));
     let text = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"progressToken":"t"}}"#;
     assert_eq!(scan(text).unwrap().progress_token_range(), None);
 }
@@ -108,11 +96,7 @@ fn the_target_depends_on_the_method() {
         let text = format!(
             r#"{{"params":{{"name":"n","uri":"u\/ü","taskId":"t"}},"jsonrpc":"2.0","id":1,"method":"{method}"}}"#
         );
-        assert_eq!(
-            scan(&text).unwrap().target(text.as_bytes()).as_deref(),
-            want,
-            "{method}"
-        );
+        assert_eq!(scan(&text).unwrap().target(text.as_bytes()).as_deref(), want, "{method}");
     }
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}"#;
     assert_eq!(scan(text).unwrap().target(text.as_bytes()), None);
@@ -146,35 +130,21 @@ fn smuggled_members_are_refused() {
         r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#,
     ] {
         let error = scan(text).expect_err(text);
-        assert_eq!(
-            (error.kind, error.code()),
-            (ScanErrorKind::DuplicateKey, -32600),
-            "{text}"
-        );
+        assert_eq!((error.kind, error.code()), (ScanErrorKind::DuplicateKey, -32600), "{text}");
     }
     // Exact case: these members are other members.
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"a","Method":"b","ID":2,"PARAMS":{"name":"x"}}"#;
     let envelope = scan(text).unwrap();
-    assert_eq!(
-        (envelope.method(text.as_bytes()), envelope.params_range()),
-        (Some("a"), None)
-    );
+    assert_eq!((envelope.method(text.as_bytes()), envelope.params_range()), (Some("a"), None));
 }
 
 #[test]
 fn duplicates_are_found_among_many_names() {
     let names = |count: usize| (0..count).map(|n| format!(r#""k{n}":0,"#)).collect::<String>();
-    for (count, repeat, fine) in [
-        (40, "k3", false),
-        (40, "k39", false),
-        (16, "k15", false),
-        (40, "k40", true),
-        (15, "k15", true),
-    ] {
-        let text = format!(
-            r#"{{"jsonrpc":"2.0","method":"a","params":{{{}"{repeat}":0}}}}"#,
-            names(count)
-        );
+    for (count, repeat, fine) in
+        [(40, "k3", false), (40, "k39", false), (16, "k15", false), (40, "k40", true), (15, "k15", true)]
+    {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"a","params":{{{}"{repeat}":0}}}}"#, names(count));
         assert_eq!(scan(&text).is_ok(), fine, "{repeat} after {count}");
     }
 }
@@ -220,25 +190,11 @@ fn shapes_that_are_no_message() {
 
 #[test]
 fn ids_keep_their_spelling() {
-    for id in [
-        "1",
-        "1.0",
-        "1.000",
-        "-7",
-        "0",
-        "-0",
-        "99999999999999999999999",
-        "\"\"",
-        "\"1\"",
-        "\"\\\"\"",
-    ] {
+    for id in ["1", "1.0", "1.000", "-7", "0", "-0", "99999999999999999999999", "\"\"", "\"1\"", "\"\\\"\""] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"a","params":null}}"#);
         assert_eq!(scan(&text).unwrap().id(text.as_bytes()), Some(id.as_bytes()));
     }
-    let long = format!(
-        r#"{{"jsonrpc":"2.0","id":"{}","method":"a"}}"#,
-        "x".repeat(ID_LEN_MAX)
-    );
+    let long = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"a"}}"#, "x".repeat(ID_LEN_MAX));
     assert_eq!(kind_of(&long), ScanErrorKind::NotJsonRpc);
 }
 
@@ -263,10 +219,7 @@ fn the_id_of_a_refusal_is_given_only_if_it_is_one() {
     for (text, id) in [
         (r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#, Some("1")),
         (r#"{"jsonrpc":"2.0","method":5,"id":"x"}"#, Some("\"x\"")),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":1,"x":1}}"#,
-            Some("1"),
-        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":1,"x":1}}"#, Some("1")),
         (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#, None),
         (r#"{"jsonrpc":"2.0","id":1,"id":true,"method":"a"}"#, None),
         (r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#, None),
@@ -304,10 +257,7 @@ fn text_that_is_no_json_outranks_what_it_means() {
         assert_eq!(kind_of(text), kind, "{text:?}");
     }
     let error = Envelope::scan(b"{\"a\":\"\xFF\"}", &ScanLimits::default()).unwrap_err();
-    assert_eq!(
-        (error.kind, error.offset, error.code()),
-        (ScanErrorKind::NotUtf8, 6, -32700)
-    );
+    assert_eq!((error.kind, error.offset, error.code()), (ScanErrorKind::NotUtf8, 6, -32700));
 }
 
 #[test]
@@ -317,11 +267,7 @@ fn controls_are_found_at_every_place_of_long_strings() {
             for tail in [0, 1, 9, 100] {
                 let text = format!("{{\"a\":\"{}{control}{}\"}}", "x".repeat(len), "é".repeat(tail));
                 let error = scan(&text).expect_err(&text);
-                assert_eq!(
-                    (error.kind, error.offset),
-                    (ScanErrorKind::NotJson, 6 + len),
-                    "{text:?}"
-                );
+                assert_eq!((error.kind, error.offset), (ScanErrorKind::NotJson, 6 + len), "{text:?}");
             }
         }
     }
@@ -347,42 +293,20 @@ fn depth_and_members_are_bounded() {
     };
     assert!(scan(&nested(126)).is_ok());
     let error = scan(&nested(127)).unwrap_err();
-    assert_eq!(
-        (error.kind, error.code(), error.id.is_some()),
-        (ScanErrorKind::TooDeep, -32600, true)
-    );
-    let unlimited = ScanLimits {
-        max_depth: usize::MAX,
-        ..ScanLimits::default()
-    };
+    assert_eq!((error.kind, error.code(), error.id.is_some()), (ScanErrorKind::TooDeep, -32600, true));
+    let unlimited = ScanLimits { max_depth: usize::MAX, ..ScanLimits::default() };
     let error = Envelope::scan(nested(1_000_000).as_bytes(), &unlimited).unwrap_err();
     assert_eq!(error.kind, ScanErrorKind::TooDeep);
 
-    let limits = ScanLimits {
-        max_members: 4,
-        ..ScanLimits::default()
-    };
-    let check = |text: &str| {
-        Envelope::scan(text.as_bytes(), &limits)
-            .map_err(|error| error.kind)
-            .err()
-    };
+    let limits = ScanLimits { max_members: 4, ..ScanLimits::default() };
+    let check = |text: &str| Envelope::scan(text.as_bytes(), &limits).map_err(|error| error.kind).err();
     let params =
         |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{"x":{params}}}}}"#);
     assert_eq!(check(&params("[1,2,3,4]")), None);
     assert_eq!(check(&params("[1,2,3,4,5]")), Some(ScanErrorKind::TooMany));
-    assert_eq!(
-        check(&params(r#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#)),
-        Some(ScanErrorKind::TooMany)
-    );
-    assert_eq!(
-        check(r#"{"jsonrpc":"2.0","id":1,"result":{"x":[1,2,3,4,5,6]}}"#),
-        None
-    );
-    assert_eq!(
-        check(r#"{"jsonrpc":"2.0","id":1,"result":1,"a":1,"b":1}"#),
-        Some(ScanErrorKind::TooMany)
-    );
+    assert_eq!(check(&params(r#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#)), Some(ScanErrorKind::TooMany));
+    assert_eq!(check(r#"{"jsonrpc":"2.0","id":1,"result":{"x":[1,2,3,4,5,6]}}"#), None);
+    assert_eq!(check(r#"{"jsonrpc":"2.0","id":1,"result":1,"a":1,"b":1}"#), Some(ScanErrorKind::TooMany));
 }
 
 #[test]
@@ -391,20 +315,13 @@ fn newlines_between_tokens_are_noticed() {
         (r#"{"jsonrpc":"2.0","method":"a\n"}"#.to_string(), false),
         ("{\"jsonrpc\":\"2.0\",\"method\":\"a\"}\n".to_string(), true),
         ("{\"jsonrpc\":\"2.0\",\"method\"\r:\"a\"}".to_string(), true),
-        (
-            "{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"params\":{\"x\":[1,\n2]}}".to_string(),
-            true,
-        ),
+        ("{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"params\":{\"x\":[1,\n2]}}".to_string(), true),
         ("\n{\"jsonrpc\":\"2.0\",\"method\":\"a\"}".to_string(), true),
         ("{\"jsonrpc\":\"2.0\", \"method\":\t\"a\"}".to_string(), false),
     ] {
         assert_eq!(scan(&text).unwrap().has_raw_newline(), raw, "{text:?}");
         let compact = crate::splice::compact(text.as_bytes());
-        assert!(
-            !Envelope::scan(&compact, &ScanLimits::default())
-                .unwrap()
-                .has_raw_newline()
-        );
+        assert!(!Envelope::scan(&compact, &ScanLimits::default()).unwrap().has_raw_newline());
     }
 }
 

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr, memchr2};
@@ -33,47 +34,45 @@ pub struct EventTooLong {
 
 impl fmt::Display for EventTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "an event of the stream is longer than {} bytes",
-            self.max_event_bytes
-        )
+        write!(f, "an event of the stream is longer than {} bytes", self.max_event_bytes)
     }
 }
 
 impl std::error::Error for EventTooLong {}
 
 /// Cuts a byte stream into events.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Decoder {
-    lines: Lines,
+    /// From the first byte of the event under way on.
+    buffer: BytesMut,
+    /// Where the current line starts.
+    line: usize,
+    /// Bytes known to hold no end of the current line.
+    searched: usize,
+    /// The last line ended with `\r`: a `\n` that follows belongs to it.
+    after_cr: bool,
+    started: bool,
     draft: Draft,
     max_event_bytes: usize,
     failed: bool,
 }
 
 impl Decoder {
+    /// `max_event_bytes` bounds one event as it stands in the stream, field names included.
     pub fn new(max_event_bytes: usize) -> Self {
-        Self {
-            lines: Lines::default(),
-            draft: Draft::default(),
-            max_event_bytes,
-            failed: false,
-        }
+        Self { max_event_bytes, ..Self::default() }
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        self.lines.buffer.extend_from_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// Takes over a chunk; without copying it, if nothing is waiting and nobody else holds it.
     pub fn push_chunk(&mut self, chunk: Bytes) {
-        if !self.lines.buffer.is_empty() {
+        if !self.buffer.is_empty() {
             return self.push(&chunk);
         }
-        self.lines.buffer = chunk
-            .try_into_mut()
-            .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        self.buffer = chunk.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     }
 
     /// The next whole event. `Ok(None)` until more bytes arrive.
@@ -82,67 +81,55 @@ impl Decoder {
     /// An event is longer than allowed; every further call says so too.
     pub fn next_event(&mut self) -> Result<Option<Event>, EventTooLong> {
         while !self.failed {
-            let Some(line) = self.lines.next() else { break };
-            if line.is_empty() {
-                if let Some(event) = self.draft.take() {
-                    return Ok(Some(event));
-                }
-            } else {
-                self.draft.field(&line);
+            let Some(line) = self.next_line() else {
+                self.failed = self.buffer.len() > self.max_event_bytes;
+                break;
+            };
+            self.failed = self.line > self.max_event_bytes;
+            if !line.is_empty() {
+                self.take_field(line);
+            } else if let Some(event) = self.close().filter(|_| !self.failed) {
+                return Ok(Some(event));
             }
-            self.failed = self.draft.len > self.max_event_bytes;
         }
-        let held = self.draft.len + self.lines.buffer.len();
-        self.failed |= held > self.max_event_bytes.saturating_add(FIELD_NAME_LEN);
-        if self.failed {
-            Err(EventTooLong {
-                max_event_bytes: self.max_event_bytes,
-            })
-        } else {
-            Ok(None)
-        }
+        if self.failed { Err(EventTooLong { max_event_bytes: self.max_event_bytes }) } else { Ok(None) }
     }
 
     /// The event that was under way when the stream ended. A browser drops it; here the last message of a
     /// server that forgot the blank line counts, and a torn one fails when it is parsed.
     pub fn finish(&mut self) -> Option<Event> {
-        let line = self.lines.rest();
+        self.skip_prefix();
+        let line = self.line..self.buffer.len();
         if !line.is_empty() {
-            self.draft.field(&line);
+            self.draft.field(&self.buffer, line);
         }
-        self.draft
-            .take()
-            .filter(|_| !self.failed && self.draft.len <= self.max_event_bytes)
+        self.line = self.buffer.len();
+        let fits = !self.failed && self.line <= self.max_event_bytes;
+        self.close().filter(|_| fits)
     }
-}
 
-/// Room for `data: ` and a line end in front of a value that just fits.
-const FIELD_NAME_LEN: usize = 8;
-
-#[derive(Debug, Default)]
-struct Lines {
-    buffer: BytesMut,
-    /// Bytes at the front known to hold no end of line.
-    searched: usize,
-    /// The last line ended with `\r`: a `\n` that follows belongs to it.
-    after_cr: bool,
-    started: bool,
-}
-
-impl Lines {
-    fn next(&mut self) -> Option<Bytes> {
+    /// Where the next whole line stands, without its end.
+    fn next_line(&mut self) -> Option<Range<usize>> {
         if !self.skip_prefix() {
             return None;
         }
-        let Some(at) = memchr2(b'\n', b'\r', &self.buffer[self.searched..]) else {
+        let from = self.searched.max(self.line);
+        let Some(at) = memchr2(b'\n', b'\r', &self.buffer[from..]) else {
             self.searched = self.buffer.len();
             return None;
         };
-        let line = self.buffer.split_to(self.searched + at).freeze();
-        self.searched = 0;
-        self.after_cr = self.buffer[0] == b'\r';
-        self.buffer.advance(1);
+        let line = self.line..from + at;
+        self.after_cr = self.buffer[line.end] == b'\r';
+        self.line = line.end + 1;
         Some(line)
+    }
+
+    fn take_field(&mut self, line: Range<usize>) {
+        self.draft.field(&self.buffer, line);
+        if !self.draft.touched {
+            // Comments that keep an idle stream alive must not pile up.
+            self.drop_block();
+        }
     }
 
     /// Skips a byte order mark and the second half of a `\r\n`; false if more bytes are needed to tell.
@@ -156,19 +143,29 @@ impl Lines {
                 self.buffer.advance(BYTE_ORDER_MARK.len());
             }
         }
-        if self.after_cr && self.searched == 0 && !self.buffer.is_empty() {
+        if self.after_cr && self.line < self.buffer.len() {
             self.after_cr = false;
-            if self.buffer[0] == b'\n' {
-                self.buffer.advance(1);
-            }
+            self.line += usize::from(self.buffer[self.line] == b'\n');
         }
         true
     }
 
-    fn rest(&mut self) -> Bytes {
-        self.skip_prefix();
-        self.searched = 0;
-        self.buffer.split().freeze()
+    /// Ends the block before the current line; the event, if it held anything that counts.
+    fn close(&mut self) -> Option<Event> {
+        let draft = std::mem::take(&mut self.draft);
+        let counts = draft.data.is_some() || draft.event.id.is_some() || draft.event.retry_ms.is_some();
+        if !counts {
+            self.drop_block();
+            return None;
+        }
+        let block = self.buffer.split_to(self.line).freeze();
+        (self.line, self.searched) = (0, 0);
+        Some(draft.into_event(&block))
+    }
+
+    fn drop_block(&mut self) {
+        self.buffer.advance(self.line);
+        (self.line, self.searched) = (0, 0);
     }
 }
 
@@ -176,83 +173,69 @@ impl Lines {
 #[derive(Debug, Default)]
 struct Draft {
     event: Event,
-    data: Data,
-    /// Bytes of all values taken in.
-    len: usize,
+    data: Option<Data>,
+    /// A field came, so the bytes of the block are still needed.
+    touched: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Data {
-    #[default]
-    None,
-    One(Bytes),
+    One(Range<usize>),
     Many(BytesMut),
 }
 
 impl Draft {
-    fn field(&mut self, line: &Bytes) {
-        let colon = memchr(b':', line).unwrap_or(line.len());
-        let mut value_at = (colon + 1).min(line.len());
-        if line.get(value_at) == Some(&b' ') {
-            value_at += 1;
+    fn field(&mut self, buffer: &[u8], line: Range<usize>) {
+        let text = &buffer[line.clone()];
+        let colon = memchr(b':', text).unwrap_or(text.len());
+        if colon == 0 {
+            return;
         }
-        let value = line.slice(value_at..);
-        let taken = value.len();
-        match &line[..colon] {
-            b"data" => self.data.add(value),
-            b"id" if memchr(0, &value).is_none() => self.event.id = Some(text(&value)),
+        self.touched = true;
+        let space = usize::from(text.get(colon + 1) == Some(&b' '));
+        let value_at = (colon + 1 + space).min(text.len());
+        let value = &text[value_at..];
+        match &text[..colon] {
+            b"data" => self.add_data(buffer, line.start + value_at..line.end),
+            b"id" if memchr(0, value).is_none() => self.event.id = Some(utf8(value)),
             b"event" => {
-                self.event.event = Some(text(&value)).filter(|name| !matches!(&**name, "" | "message"))
+                self.event.event = Some(utf8(value)).filter(|name| !matches!(&**name, "" | "message"));
             }
-            b"retry" => self.event.retry_ms = milliseconds(&value).or(self.event.retry_ms),
-            _ => return,
+            b"retry" => self.event.retry_ms = milliseconds(value).or(self.event.retry_ms),
+            _ => {}
         }
-        self.len += taken + 1;
     }
 
-    /// The finished event, if the block held anything that counts.
-    fn take(&mut self) -> Option<Event> {
-        let Self { mut event, data, .. } = std::mem::take(self);
-        let counts = !matches!(data, Data::None) || event.id.is_some() || event.retry_ms.is_some();
-        event.data = data.join();
-        counts.then_some(event)
-    }
-}
-
-impl Data {
-    fn add(&mut self, line: Bytes) {
-        *self = match std::mem::take(self) {
-            Self::None => Self::One(line),
-            Self::One(first) => Self::Many(joined(BytesMut::from(&first[..]), &line)),
-            Self::Many(lines) => Self::Many(joined(lines, &line)),
+    fn add_data(&mut self, buffer: &[u8], line: Range<usize>) {
+        let mut lines = match self.data.take() {
+            None => {
+                self.data = Some(Data::One(line));
+                return;
+            }
+            Some(Data::One(first)) => BytesMut::from(&buffer[first]),
+            Some(Data::Many(lines)) => lines,
         };
+        lines.extend_from_slice(b"\n");
+        lines.extend_from_slice(&buffer[line]);
+        self.data = Some(Data::Many(lines));
     }
 
-    fn join(self) -> Bytes {
-        match self {
-            Self::None => Bytes::new(),
-            Self::One(line) => line,
-            Self::Many(lines) => lines.freeze(),
-        }
+    fn into_event(self, block: &Bytes) -> Event {
+        let data = match self.data {
+            None => Bytes::new(),
+            Some(Data::One(line)) => block.slice(line),
+            Some(Data::Many(lines)) => lines.freeze(),
+        };
+        Event { data, ..self.event }
     }
 }
 
-fn joined(mut lines: BytesMut, line: &[u8]) -> BytesMut {
-    lines.extend_from_slice(b"\n");
-    lines.extend_from_slice(line);
-    lines
-}
-
-fn text(value: &[u8]) -> Box<str> {
+fn utf8(value: &[u8]) -> Box<str> {
     String::from_utf8_lossy(value).into()
 }
 
 /// Digits only, as the standard asks.
 fn milliseconds(value: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(value).ok()?;
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }

@@ -75,30 +75,15 @@ mod tests {
     #[test]
     fn events_have_the_documented_form() {
         for (got, want) in [
-            (
-                text(|out| encode(None, b"{}", out)),
-                "event: message\ndata: {}\n\n",
-            ),
-            (
-                text(|out| encode(Some("7"), b"a", out)),
-                "event: message\nid: 7\ndata: a\n\n",
-            ),
-            (
-                text(|out| encode(Some("7\n8"), b"", out)),
-                "event: message\ndata: \n\n",
-            ),
+            (text(|out| encode(None, b"{}", out)), "event: message\ndata: {}\n\n"),
+            (text(|out| encode(Some("7"), b"a", out)), "event: message\nid: 7\ndata: a\n\n"),
+            (text(|out| encode(Some("7\n8"), b"", out)), "event: message\ndata: \n\n"),
             (
                 text(|out| encode(None, b"a\r\nb\n\rc\n", out)),
                 "event: message\ndata: a\ndata: b\ndata: \ndata: c\ndata: \n\n",
             ),
-            (
-                text(|out| encode_named("endpoint", None, b"/m", out)),
-                "event: endpoint\ndata: /m\n\n",
-            ),
-            (
-                text(|out| encode_priming("9", Some(500), out)),
-                "id: 9\nretry: 500\ndata: \n\n",
-            ),
+            (text(|out| encode_named("endpoint", None, b"/m", out)), "event: endpoint\ndata: /m\n\n"),
+            (text(|out| encode_priming("9", Some(500), out)), "id: 9\nretry: 500\ndata: \n\n"),
             (text(|out| encode_retry(3000, out)), "retry: 3000\n\n"),
         ] {
             assert_eq!(got, want);

@@ -43,11 +43,7 @@ impl<'a> Entries<'a> {
     }
 
     fn last(&self, name: &str) -> Option<&'a str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.get())
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.get())
     }
 }
 
@@ -83,20 +79,14 @@ impl<'a> Reference<'a> {
         let top = Entries::of(self.0).ok_or(-32700)?;
         let is_payload = |name: &str| name == "result" || name == "error";
         let strict = top.0.iter().filter(|(name, _)| !is_payload(name));
-        if strict
-            .into_iter()
-            .any(|(_, value)| serde_json::from_str::<Value>(value.get()).is_err())
-        {
+        if strict.into_iter().any(|(_, value)| serde_json::from_str::<Value>(value.get()).is_err()) {
             return Err(-32700);
         }
         self.judge_members(&top).ok_or(-32600)
     }
 
     fn judge_members(&self, top: &Entries<'a>) -> Option<Expected> {
-        let params = top
-            .last("params")
-            .filter(|params| params.starts_with('{'))
-            .and_then(Entries::of);
+        let params = top.last("params").filter(|params| params.starts_with('{')).and_then(Entries::of);
         let params = params.unwrap_or(Entries(Vec::new()));
         let meta = params.last("_meta").filter(|meta| meta.starts_with('{'));
         let in_meta = meta.and_then(Entries::of).unwrap_or(Entries(Vec::new()));
@@ -107,11 +97,7 @@ impl<'a> Reference<'a> {
         let id = top.last("id").filter(|id| *id != "null");
         id.is_none_or(is_valid_id).then_some(())?;
         let null_id = top.last("id") == Some("null");
-        matches!(
-            top.last("params").map(|params| &params[..1]),
-            None | Some("{" | "n")
-        )
-        .then_some(())?;
+        matches!(top.last("params").map(|params| &params[..1]), None | Some("{" | "n")).then_some(())?;
         let kind = match (top.last("method"), top.last("result"), top.last("error")) {
             (Some(_), None, None) if null_id => return None,
             (Some(_), None, None) if id.is_some() => Kind::Request,
@@ -144,16 +130,13 @@ impl<'a> Reference<'a> {
             Some(crate::methods::PROGRESS) => params.last("progressToken"),
             _ => in_meta.last("progressToken"),
         };
-        let result = top
-            .last("result")
-            .filter(|result| result.starts_with('{'))
-            .and_then(Entries::of);
+        let result = top.last("result").filter(|result| result.starts_with('{')).and_then(Entries::of);
         let result = result.unwrap_or(Entries(Vec::new()));
         let result_meta = object(result.last("_meta"));
         let subscription = match kind {
-            Kind::Response => result_meta
-                .and_then(Entries::of)
-                .and_then(|meta| meta.last(META_SUBSCRIPTION_ID)),
+            Kind::Response => {
+                result_meta.and_then(Entries::of).and_then(|meta| meta.last(META_SUBSCRIPTION_ID))
+            }
             _ => in_meta.last(META_SUBSCRIPTION_ID),
         };
         let error = top.last("error").and_then(Entries::of);
@@ -195,9 +178,7 @@ fn is_valid_id(raw: &str) -> bool {
         Ok(Value::String(_)) => true,
         Ok(Value::Number(_)) => {
             !raw.contains(['e', 'E'])
-                && raw
-                    .split_once('.')
-                    .is_none_or(|(_, zeros)| zeros.bytes().all(|b| b == b'0'))
+                && raw.split_once('.').is_none_or(|(_, zeros)| zeros.bytes().all(|b| b == b'0'))
         }
         _ => false,
     }
@@ -353,22 +334,14 @@ fn members(method: f64, result: f64, error: f64) -> BoxedStrategy<Vec<(String, S
     let member =
         |name: &'static str, value: BoxedStrategy<String>| (Just(name.to_owned()), value, space()).boxed();
     let meta = vec((name(), value(), space()), 0..5).prop_map(object).boxed();
-    let params = (
-        vec((name(), value(), space()), 0..4),
-        prop::option::of(member("_meta", meta)),
-    )
+    let params = (vec((name(), value(), space()), 0..4), prop::option::of(member("_meta", meta)))
         .prop_map(|(mut members, meta)| {
             members.extend(meta);
             object(members)
         })
         .boxed();
-    let methods = [
-        "\"tools/call\"",
-        "\"tasks\\/get\"",
-        "\"resources/read\"",
-        "\"notifications/progress\"",
-        "\"x\"",
-    ];
+    let methods =
+        ["\"tools/call\"", "\"tasks\\/get\"", "\"resources/read\"", "\"notifications/progress\"", "\"x\""];
     let methods = select(methods.to_vec()).prop_map(str::to_owned).boxed();
     let failure = prop_oneof![3 => vec((name(), value(), space()), 0..4).prop_map(object), 1 => value()];
     let id = prop_oneof![3 => Just("7".to_owned()), 1 => value()].boxed();

@@ -22,19 +22,12 @@ fn decode(chunks: &[&[u8]]) -> Vec<Event> {
 }
 
 fn data(text: &'static str) -> Event {
-    Event {
-        data: Bytes::from_static(text.as_bytes()),
-        ..Event::default()
-    }
+    Event { data: Bytes::from_static(text.as_bytes()), ..Event::default() }
 }
 
 #[test]
 fn line_ends_of_all_three_kinds_are_equal() {
-    for stream in [
-        "data: a\n\ndata: b\n\n",
-        "data: a\r\rdata: b\r\r",
-        "data: a\r\n\r\ndata: b\r\n\r\n",
-    ] {
+    for stream in ["data: a\n\ndata: b\n\n", "data: a\r\rdata: b\r\r", "data: a\r\n\r\ndata: b\r\n\r\n"] {
         assert_eq!(decode(&[stream.as_bytes()]), [data("a"), data("b")], "{stream:?}");
     }
 }
@@ -60,28 +53,10 @@ fn what_counts_as_an_event() {
         ("event: x\n\n", vec![]),
         ("data\n\n", vec![data("")]),
         ("event: message\ndata: a\n\n", vec![data("a")]),
-        (
-            "id: 5\n\n",
-            vec![Event {
-                id: Some("5".into()),
-                ..Event::default()
-            }],
-        ),
-        (
-            "id: 5\ndata:\n\n",
-            vec![Event {
-                id: Some("5".into()),
-                ..Event::default()
-            }],
-        ),
+        ("id: 5\n\n", vec![Event { id: Some("5".into()), ..Event::default() }]),
+        ("id: 5\ndata:\n\n", vec![Event { id: Some("5".into()), ..Event::default() }]),
         ("id: 5\0\ndata: a\n\n", vec![data("a")]),
-        (
-            "retry: 7\n\n",
-            vec![Event {
-                retry_ms: Some(7),
-                ..Event::default()
-            }],
-        ),
+        ("retry: 7\n\n", vec![Event { retry_ms: Some(7), ..Event::default() }]),
         ("retry: 7x\ndata: a\n\n", vec![data("a")]),
         ("data: a\n", vec![]),
     ] {
@@ -96,10 +71,7 @@ fn a_single_line_shares_the_buffer() {
     let place = chunk.as_ptr() as usize + 6;
     decoder.push_chunk(chunk);
     let event = decoder.next_event().unwrap().unwrap();
-    assert_eq!(
-        (&event.data[..], event.data.as_ptr() as usize),
-        (&b"0123456789"[..], place)
-    );
+    assert_eq!((&event.data[..], event.data.as_ptr() as usize), (&b"0123456789"[..], place));
 }
 
 #[test]
@@ -114,21 +86,23 @@ fn the_end_of_the_stream_completes_an_event() {
 #[test]
 fn long_events_fail_whether_in_one_line_or_many() {
     let many = "data: 12345\n".repeat(10);
-    for stream in [
-        format!("data: {}", "x".repeat(60)),
-        many,
-        format!("data: {}\n\n", "x".repeat(60)),
-    ] {
+    for stream in [format!("data: {}", "x".repeat(60)), many, format!("data: {}\n\n", "x".repeat(60))] {
         let mut decoder = Decoder::new(40);
         decoder.push(stream.as_bytes());
-        assert_eq!(
-            drain(&mut decoder),
-            Err(EventTooLong { max_event_bytes: 40 }),
-            "{stream:?}"
-        );
+        assert_eq!(drain(&mut decoder), Err(EventTooLong { max_event_bytes: 40 }), "{stream:?}");
         decoder.push(b"\n\ndata: a\n\n");
         assert!(decoder.next_event().is_err(), "a failed stream stays failed");
         assert_eq!(decoder.finish(), None);
+    }
+}
+
+#[test]
+fn an_event_that_just_fits_is_read() {
+    let stream = b"data: 12345\n\n";
+    for (max, fits) in [(stream.len(), true), (stream.len() - 1, false)] {
+        let mut decoder = Decoder::new(max);
+        decoder.push(stream);
+        assert_eq!(decoder.next_event().is_ok(), fits);
     }
 }
 
@@ -137,9 +111,14 @@ fn comments_and_many_short_events_never_add_up_to_the_limit() {
     let mut decoder = Decoder::new(16);
     for _ in 0..100 {
         decoder.push(COMMENT_KEEPALIVE);
+        decoder.push(b":\r\n:\r\n: ping\n");
         decoder.push(b"data: 12345\n\ndata: 12345\n\n");
     }
     assert_eq!(drain(&mut decoder).unwrap().len(), 200);
+    for _ in 0..100 {
+        decoder.push(b": ping\r\n");
+        assert_eq!(decoder.next_event(), Ok(None));
+    }
 }
 
 #[test]
@@ -151,23 +130,10 @@ fn what_is_encoded_comes_back() {
     encode_named("endpoint", None, b"/x", &mut out);
     encode_retry(10, &mut out);
     let want = [
-        Event {
-            id: Some("0".into()),
-            retry_ms: Some(9),
-            ..Event::default()
-        },
-        Event {
-            id: Some("1".into()),
-            ..data("{\"a\":1}")
-        },
-        Event {
-            event: Some("endpoint".into()),
-            ..data("/x")
-        },
-        Event {
-            retry_ms: Some(10),
-            ..Event::default()
-        },
+        Event { id: Some("0".into()), retry_ms: Some(9), ..Event::default() },
+        Event { id: Some("1".into()), ..data("{\"a\":1}") },
+        Event { event: Some("endpoint".into()), ..data("/x") },
+        Event { retry_ms: Some(10), ..Event::default() },
     ];
     assert_eq!(decode(&[&out]), want);
 }
