@@ -34,9 +34,7 @@ pub async fn run(at: SocketAddr) -> Result<()> {
 }
 
 async fn serve(stream: TcpStream) {
-    let served = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
-        .await;
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
     if let Err(error) = served {
         eprintln!("connection: {error}");
     }
@@ -62,9 +60,7 @@ fn without_stream(method: &Method) -> Response<Body> {
         return empty(StatusCode::OK);
     }
     let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, DELETE"));
     response
 }
 
@@ -73,9 +69,7 @@ fn respond(message: &Message<'_>) -> Response<Body> {
         Answer::None => empty(StatusCode::ACCEPTED),
         Answer::Session => {
             let mut response = json(message, StatusCode::OK);
-            response
-                .headers_mut()
-                .insert("mcp-session-id", HeaderValue::from_static("bench-session"));
+            response.headers_mut().insert("mcp-session-id", HeaderValue::from_static("bench-session"));
             response
         }
         Answer::Result => json(message, StatusCode::OK),
@@ -96,9 +90,7 @@ fn json(message: &Message<'_>, status: StatusCode) -> Response<Body> {
     message.write_result(&mut out);
     let mut response = Response::new(Body::whole(out.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

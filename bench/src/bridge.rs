@@ -47,19 +47,13 @@ pub async fn run(at: SocketAddr, command: &[String]) -> Result<()> {
 fn start(command: &[String]) -> Result<Child> {
     let (program, arguments) = command.split_first().context("the command is empty")?;
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     command.spawn().with_context(|| format!("start {program}"))
 }
 
 async fn serve(stream: TcpStream, queue: mpsc::Sender<Send>) {
     let service = service_fn(|request| answer(request, &queue));
-    let served = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         eprintln!("connection: {error}");
     }
@@ -72,12 +66,7 @@ async fn answer(request: Request<Incoming>, queue: &mpsc::Sender<Send>) -> Resul
         return Ok(accepted());
     };
     let (reply_to, reply) = oneshot::channel();
-    queue
-        .send(Send {
-            line: body,
-            id: Some((id, reply_to)),
-        })
-        .await?;
+    queue.send(Send { line: body, id: Some((id, reply_to)) }).await?;
     Ok(json(reply.await?))
 }
 
@@ -89,8 +78,6 @@ fn accepted() -> Response<Full<Bytes>> {
 
 fn json(reply: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(reply));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

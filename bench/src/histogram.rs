@@ -17,10 +17,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            counts: vec![0; BUCKETS],
-            total: 0,
-        }
+        Self { counts: vec![0; BUCKETS], total: 0 }
     }
 }
 
@@ -34,10 +31,7 @@ impl Histogram {
 
     /// Adds what another one counted.
     pub fn merge(&mut self, other: &Self) {
-        self.counts
-            .iter_mut()
-            .zip(&other.counts)
-            .for_each(|(mine, theirs)| *mine += theirs);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(mine, theirs)| *mine += theirs);
         self.total += other.total;
     }
 
@@ -90,10 +84,7 @@ mod tests {
         (1..=1_000).for_each(|micros| histogram.record(Duration::from_micros(micros)));
         let near = |share: f64, micros: f64| {
             let found = histogram.quantile(share).as_nanos() as f64 / 1_000.0;
-            assert!(
-                (found / micros - 1.0).abs() < 0.02,
-                "{share}: {found} instead of {micros}"
-            );
+            assert!((found / micros - 1.0).abs() < 0.02, "{share}: {found} instead of {micros}");
         };
         near(0.5, 500.0);
         near(0.99, 990.0);

@@ -15,9 +15,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 /// # Errors
 /// If the address is taken.
 pub async fn listen(at: SocketAddr) -> Result<TcpListener> {
-    let listener = TcpListener::bind(at)
-        .await
-        .with_context(|| format!("listen on {at}"))?;
+    let listener = TcpListener::bind(at).await.with_context(|| format!("listen on {at}"))?;
     println!("listening on http://{}", listener.local_addr()?);
     Ok(listener)
 }

@@ -1,7 +1,7 @@
 //! Calls in a closed loop: every connection sends its next call when it has the answer to the last one.
 
-mod connection;
-mod request;
+pub mod connection;
+pub mod request;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +58,9 @@ pub struct Target {
     /// The tool.
     #[arg(long, value_enum, default_value = "echo")]
     pub tool: Tool,
+    /// Use one legacy session on all connections instead of one on each.
+    #[arg(long)]
+    pub share_session: bool,
 }
 
 /// Arguments of `load`.
@@ -92,12 +95,7 @@ pub struct Measured {
 /// # Errors
 /// If a call fails or its answer is wrong.
 pub fn run(args: &Args) -> Result<()> {
-    let measured = measure(
-        &args.target,
-        args.connections,
-        Duration::from_secs_f64(args.seconds),
-        args.pid,
-    )?;
+    let measured = measure(&args.target, args.connections, Duration::from_secs_f64(args.seconds), args.pid)?;
     let micros = |share: f64| measured.latency.quantile(share).as_secs_f64() * 1e6;
     println!(
         "{:.0} calls/s, p50 {:.1} us, p99 {:.1} us, cpu {:.2} us/call",
@@ -122,15 +120,23 @@ pub async fn measure(
 ) -> Result<Measured> {
     let phase = Arc::new(AtomicU8::new(WARMING));
     let mut tasks = JoinSet::new();
+    let shared = shared_session(target).await?;
     for _ in 0..connections {
-        tasks.spawn(call_until_the_end(target.clone(), phase.clone()));
+        tasks.spawn(call_until_the_end(target.clone(), shared.clone(), phase.clone()));
     }
     let window = Window::watch(&phase, duration, pid).await?;
-    let latency = time::timeout(FINISH_TIMEOUT, join(tasks))
-        .await
-        .context("calls do not come back")??;
+    let latency = time::timeout(FINISH_TIMEOUT, join(tasks)).await.context("calls do not come back")??;
     anyhow::ensure!(latency.total() > 0, "no call came back within {duration:?}");
     Ok(window.measured(latency))
+}
+
+/// The session that all connections use, if they are to share one. It stays open until the server goes.
+async fn shared_session(target: &Target) -> Result<Option<String>> {
+    if !target.share_session || target.era == Era::Modern {
+        return Ok(None);
+    }
+    let mut connection = Connection::open(target.to).await?;
+    open_session(target, &mut connection).await.map(Some)
 }
 
 const WARMING: u8 = 0;
@@ -152,10 +158,7 @@ impl Window {
         phase.store(COUNTING, Ordering::Relaxed);
         time::sleep(duration).await;
         phase.store(ENDED, Ordering::Relaxed);
-        Ok(Self {
-            elapsed: began.elapsed(),
-            cpu: cpu_time()?.saturating_sub(cpu_before),
-        })
+        Ok(Self { elapsed: began.elapsed(), cpu: cpu_time()?.saturating_sub(cpu_before) })
     }
 
     fn measured(&self, latency: Histogram) -> Measured {
@@ -176,34 +179,54 @@ async fn join(mut tasks: JoinSet<Result<Histogram>>) -> Result<Histogram> {
     Ok(all)
 }
 
-async fn call_until_the_end(target: Target, phase: Arc<AtomicU8>) -> Result<Histogram> {
-    let mut latency = Histogram::default();
+async fn call_until_the_end(
+    target: Target,
+    shared: Option<String>,
+    phase: Arc<AtomicU8>,
+) -> Result<Histogram> {
     let mut connection = Connection::open(target.to).await?;
-    let mut request = open_session(&target, &mut connection).await?;
+    let own = match (target.era, &shared) {
+        (Era::Legacy, None) => Some(open_session(&target, &mut connection).await?),
+        _ => None,
+    };
+    let request = match shared.as_ref().or(own.as_ref()) {
+        Some(session) => Request::legacy(&target, session),
+        None => Request::modern(&target),
+    };
+    let latency = repeat(request, target.tool, &mut connection, &phase).await?;
+    if let Some(session) = own {
+        connection.exchange(&request::delete_session(&target, &session)).await?;
+    }
+    Ok(latency)
+}
+
+async fn repeat(
+    mut request: Request,
+    tool: Tool,
+    connection: &mut Connection,
+    phase: &AtomicU8,
+) -> Result<Histogram> {
+    let mut latency = Histogram::default();
     loop {
-        let began = Instant::now();
         let id = request.next_id();
+        let began = Instant::now();
         let reply = connection.exchange(request.bytes()).await?;
-        request::check(&reply, &id, target.tool)?;
+        let elapsed = began.elapsed();
+        request::check(reply, &id, tool)?;
         match phase.load(Ordering::Relaxed) {
             WARMING => {}
-            COUNTING => latency.record(began.elapsed()),
+            COUNTING => latency.record(elapsed),
             _ => return Ok(latency),
         }
     }
 }
 
-/// The request to repeat: for a legacy client, within a session that it opens here.
-async fn open_session(target: &Target, connection: &mut Connection) -> Result<Request> {
-    if target.era == Era::Modern {
-        return Ok(Request::modern(target));
-    }
+/// Opens a legacy session and returns its id; empty if the server needs none.
+async fn open_session(target: &Target, connection: &mut Connection) -> Result<String> {
     let reply = connection.exchange(&request::initialize(target)).await?;
     anyhow::ensure!(reply.status == 200, "initialize was answered with {reply}");
     let session = reply.session.clone();
-    let reply = connection
-        .exchange(&request::initialized(target, &session))
-        .await?;
+    let reply = connection.exchange(&request::initialized(target, &session)).await?;
     anyhow::ensure!(reply.status == 202, "initialized was answered with {reply}");
-    Ok(Request::legacy(target, &session))
+    Ok(session)
 }

@@ -7,16 +7,24 @@
 //! - [`pass_through`], [`bridge`]: the yardsticks: an HTTP hop, and an HTTP to stdio hop
 //! - [`load`]: calls in a closed loop, counted and timed
 //! - [`histogram`], [`process`]: percentiles; cores, CPU time and memory of a process
+//! - [`program`]: a child process that says where it listens
+//! - [`gateway`]: the programs of the gateway, and backends for them
+//! - [`sync`]: simulated nodes, and how fast a change reaches them
+//! - [`all`]: every row of the table, in one run
 
+mod all;
 mod backend;
 mod bridge;
+mod gateway;
 mod histogram;
 mod listener;
 mod load;
 mod pass_through;
 mod peer;
 mod process;
+mod program;
 mod stdio_backend;
+mod sync;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -63,6 +71,10 @@ enum Command {
     },
     /// Call one endpoint in a closed loop.
     Load(load::Args),
+    /// Time changes on their way to simulated nodes.
+    Sync(sync::Args),
+    /// Measure everything and print the table.
+    All(all::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -76,6 +88,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::PassThrough { listen, to } => pass_through::run(listen, to)?,
         Command::Bridge { listen, command } => bridge::run(listen, &command)?,
         Command::Load(args) => load::run(&args)?,
+        Command::Sync(args) => sync::run(&args)?,
+        Command::All(args) => return all::run(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -34,9 +34,7 @@ pub async fn run(at: SocketAddr, to: SocketAddr) -> Result<()> {
 
 async fn serve(stream: TcpStream, pool: Arc<Pool>) {
     let service = service_fn(|request| forward(request, &pool));
-    let served = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         eprintln!("connection: {error}");
     }

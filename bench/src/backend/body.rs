@@ -23,16 +23,8 @@ pub struct Body {
 impl Body {
     /// One piece.
     pub fn whole(bytes: Bytes) -> Self {
-        let frames = if bytes.is_empty() {
-            VecDeque::new()
-        } else {
-            VecDeque::from([bytes])
-        };
-        Self {
-            frames,
-            whole: true,
-            step_back: false,
-        }
+        let frames = if bytes.is_empty() { VecDeque::new() } else { VecDeque::from([bytes]) };
+        Self { frames, whole: true, step_back: false }
     }
 
     /// The notifications and the result, as server-sent events.
@@ -41,11 +33,7 @@ impl Body {
             (1..=PROGRESS_EVENTS).map(|number| event(|out| message.write_progress(number, out)));
         let mut frames: VecDeque<Bytes> = notifications.collect();
         frames.push_back(event(|out| message.write_result(out)));
-        Self {
-            frames,
-            whole: false,
-            step_back: false,
-        }
+        Self { frames, whole: false, step_back: false }
     }
 }
 

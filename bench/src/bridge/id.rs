@@ -9,9 +9,7 @@ const KEY: &[u8] = b"\"id\":";
 /// Where the value of the id stands; `None` if the message has none.
 pub fn find(message: &[u8]) -> Option<Range<usize>> {
     let start = memmem::find(message, KEY)? + KEY.len();
-    let len = message[start..]
-        .iter()
-        .position(|byte| matches!(byte, b',' | b'}'))?;
+    let len = message[start..].iter().position(|byte| matches!(byte, b',' | b'}'))?;
     Some(start..start + len)
 }
 
@@ -38,9 +36,6 @@ mod tests {
 
     #[test]
     fn a_notification_has_none() {
-        assert_eq!(
-            find(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#),
-            None
-        );
+        assert_eq!(find(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), None);
     }
 }

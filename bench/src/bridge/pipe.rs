@@ -87,10 +87,7 @@ impl Pipe {
         match id {
             None => self.out.extend_from_slice(&line),
             Some((at, reply_to)) => {
-                let number = self.wait(Waiting {
-                    id: line.slice(at.clone()),
-                    reply_to,
-                });
+                let number = self.wait(Waiting { id: line.slice(at.clone()), reply_to });
                 id::replace(&line, at, number.to_string().as_bytes(), &mut self.out);
             }
         }

@@ -54,16 +54,9 @@ impl Connection {
     /// # Errors
     /// If nobody listens.
     pub async fn open(to: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(to)
-            .await
-            .with_context(|| format!("connect to {to}"))?;
+        let stream = TcpStream::connect(to).await.with_context(|| format!("connect to {to}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            buffer: Vec::with_capacity(READ_LEN),
-            used: 0,
-            reply: Reply::default(),
-        })
+        Ok(Self { stream, buffer: Vec::with_capacity(READ_LEN), used: 0, reply: Reply::default() })
     }
 
     /// Sends a request and reads the whole answer.
@@ -105,9 +98,7 @@ impl Connection {
 
     async fn read_exactly(&mut self, len: usize) -> Result<()> {
         self.fill(len).await?;
-        self.reply
-            .body
-            .extend_from_slice(&self.buffer[self.used..self.used + len]);
+        self.reply.body.extend_from_slice(&self.buffer[self.used..self.used + len]);
         self.used += len;
         Ok(())
     }
@@ -133,20 +124,14 @@ impl Connection {
     async fn read(&mut self) -> Result<()> {
         self.buffer.reserve(READ_LEN);
         let len = self.stream.read_buf(&mut self.buffer).await?;
-        anyhow::ensure!(
-            len > 0,
-            "the server closed the connection in the middle of an answer"
-        );
+        anyhow::ensure!(len > 0, "the server closed the connection in the middle of an answer");
         Ok(())
     }
 }
 
 fn read_headers(head: &str, reply: &mut Reply) -> Result<Framing> {
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.strip_prefix("HTTP/1.1 "))
-        .and_then(|line| line.get(..3));
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).and_then(|line| line.get(..3));
     reply.status = status.context("not an HTTP/1.1 answer")?.parse()?;
     let mut framing = None;
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
@@ -174,15 +159,9 @@ mod tests {
     fn headers_tell_how_the_body_ends() {
         let mut reply = Reply::default();
         let read = |head: &str, reply: &mut Reply| read_headers(head, reply).unwrap();
+        assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 12", &mut reply), Framing::Length(12));
         assert_eq!(
-            read("HTTP/1.1 200 OK\r\nContent-Length: 12", &mut reply),
-            Framing::Length(12)
-        );
-        assert_eq!(
-            read(
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nMcp-Session-Id: s",
-                &mut reply
-            ),
+            read("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nMcp-Session-Id: s", &mut reply),
             Framing::Chunked
         );
         assert_eq!((reply.status, reply.session.as_str()), (200, "s"));

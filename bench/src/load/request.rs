@@ -29,11 +29,7 @@ pub struct Request {
 impl Request {
     /// A call within a session; an empty session means that the server gave none.
     pub fn legacy(target: &Target, session: &str) -> Self {
-        let meta = if target.tool == Tool::Progress {
-            r#""progressToken":"p1""#
-        } else {
-            ""
-        };
+        let meta = if target.tool == Tool::Progress { r#""progressToken":"p1""# } else { "" };
         Self::new(target, &legacy_headers(session), meta)
     }
 
@@ -42,11 +38,7 @@ impl Request {
         let name = tool_name(target.tool);
         let headers =
             format!("MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {name}\r\n");
-        let token = if target.tool == Tool::Progress {
-            r#","progressToken":"p1""#
-        } else {
-            ""
-        };
+        let token = if target.tool == Tool::Progress { r#","progressToken":"p1""# } else { "" };
         Self::new(target, &headers, &format!("{MODERN_META}{token}"))
     }
 
@@ -56,11 +48,7 @@ impl Request {
         let body = format!(r#"{CALL_BEFORE_ID}{FIRST_ID},"method":"tools/call","params":{params}}}"#);
         let bytes = post(target, headers, &body);
         let id_at = bytes.len() - body.len() + CALL_BEFORE_ID.len();
-        Self {
-            bytes,
-            id_at,
-            id: FIRST_ID,
-        }
+        Self { bytes, id_at, id: FIRST_ID }
     }
 
     /// Gives the request its next id and returns it as it will stand in the answer.
@@ -86,17 +74,20 @@ impl Request {
 pub fn initialize(target: &Target) -> Vec<u8> {
     let client = r#""capabilities":{},"clientInfo":{"name":"omcp-bench","version":"1"}"#;
     let params = format!(r#"{{"protocolVersion":"2025-11-25",{client}}}"#);
-    post(
-        target,
-        "",
-        &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{params}}}"#),
-    )
+    post(target, "", &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{params}}}"#))
 }
 
 /// The notification that ends a legacy handshake.
 pub fn initialized(target: &Target, session: &str) -> Vec<u8> {
     let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     post(target, &legacy_headers(session), body)
+}
+
+/// The end of a legacy session.
+pub fn delete_session(target: &Target, session: &str) -> Vec<u8> {
+    let Target { to, path, .. } = target;
+    let headers = legacy_headers(session);
+    format!("DELETE {path} HTTP/1.1\r\nHost: {to}\r\n{headers}\r\n").into_bytes()
 }
 
 /// Makes sure that the reply is the result of this call, and all of it.
@@ -119,11 +110,7 @@ pub fn check(reply: &Reply, id: &[u8], tool: Tool) -> Result<()> {
 
 fn legacy_headers(session: &str) -> String {
     let version = "MCP-Protocol-Version: 2025-11-25\r\n";
-    if session.is_empty() {
-        version.to_owned()
-    } else {
-        format!("{version}Mcp-Session-Id: {session}\r\n")
-    }
+    if session.is_empty() { version.to_owned() } else { format!("{version}Mcp-Session-Id: {session}\r\n") }
 }
 
 fn tool_name(tool: Tool) -> &'static str {
@@ -155,6 +142,7 @@ mod tests {
             path: "/mcp".to_owned(),
             era: Era::Modern,
             tool: Tool::Progress,
+            share_session: false,
         };
         let mut request = Request::modern(&target);
         let id = request.next_id();

@@ -23,10 +23,7 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub fn new(to: SocketAddr) -> Self {
-        Self {
-            to,
-            idle: Mutex::new(Vec::new()),
-        }
+        Self { to, idle: Mutex::new(Vec::new()) }
     }
 
     /// An idle connection that is still open, or a new one.
@@ -40,9 +37,7 @@ impl Pool {
     }
 
     async fn connect(&self) -> Result<SendRequest<Incoming>> {
-        let stream = TcpStream::connect(self.to)
-            .await
-            .with_context(|| format!("connect to {}", self.to))?;
+        let stream = TcpStream::connect(self.to).await.with_context(|| format!("connect to {}", self.to))?;
         stream.set_nodelay(true)?;
         let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(driver);
@@ -54,10 +49,7 @@ impl Pool {
     }
 
     fn push(&self, connection: SendRequest<Incoming>) {
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }
 
@@ -72,11 +64,7 @@ pub struct Streamed {
 impl Streamed {
     /// A body that arrives over a connection of a pool.
     pub fn new(body: Incoming, connection: SendRequest<Incoming>, pool: Arc<Pool>) -> Self {
-        let mut streamed = Self {
-            body,
-            connection: Some(connection),
-            pool,
-        };
+        let mut streamed = Self { body, connection: Some(connection), pool };
         streamed.give_back_at_end();
         streamed
     }

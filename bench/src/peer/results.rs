@@ -5,12 +5,7 @@ use std::sync::LazyLock;
 use super::{Answer, BIG_TEXT_LEN, Message, PROGRESS_EVENTS, raw};
 
 /// Legacy revisions, as JSON text, oldest first.
-const LEGACY: [&str; 4] = [
-    "\"2024-11-05\"",
-    "\"2025-03-26\"",
-    "\"2025-06-18\"",
-    "\"2025-11-25\"",
-];
+const LEGACY: [&str; 4] = ["\"2024-11-05\"", "\"2025-03-26\"", "\"2025-06-18\"", "\"2025-11-25\""];
 const SERVER_INFO: &str = r#"{"name":"omcp-bench","version":"1"}"#;
 const TOOLS: &str = concat!(
     r#"[{"name":"echo","description":"Returns the text","inputSchema":{"type":"object","properties":{"text":{"type":"string"}}}},"#,
@@ -21,11 +16,7 @@ const TOOLS: &str = concat!(
 /// Text of the `big` tool: printable, without escapes, not all the same.
 static BIG_TEXT: LazyLock<String> = LazyLock::new(|| {
     let words = (0..).map(|n: u64| format!("{:016x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-    words
-        .flat_map(String::into_bytes)
-        .take(BIG_TEXT_LEN)
-        .map(char::from)
-        .collect()
+    words.flat_map(String::into_bytes).take(BIG_TEXT_LEN).map(char::from).collect()
 });
 
 /// Writes a result, or the error for an unknown method.
@@ -54,18 +45,10 @@ fn write_members(message: &Message<'_>, out: &mut Vec<u8>) {
 }
 
 fn write_initialize(asked: &str, out: &mut Vec<u8>) {
-    let version = LEGACY
-        .iter()
-        .find(|version| **version == asked)
-        .unwrap_or(&LEGACY[3]);
+    let version = LEGACY.iter().find(|version| **version == asked).unwrap_or(&LEGACY[3]);
     put(
         out,
-        &[
-            r#""protocolVersion":"#,
-            version,
-            r#","capabilities":{"tools":{}},"serverInfo":"#,
-            SERVER_INFO,
-        ],
+        &[r#""protocolVersion":"#, version, r#","capabilities":{"tools":{}},"serverInfo":"#, SERVER_INFO],
     );
 }
 
@@ -76,24 +59,14 @@ fn write_discover(out: &mut Vec<u8>) {
             r#""supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public","#,
         ],
     );
-    put(
-        out,
-        &[
-            r#""_meta":{"io.modelcontextprotocol/serverInfo":"#,
-            SERVER_INFO,
-            "}",
-        ],
-    );
+    put(out, &[r#""_meta":{"io.modelcontextprotocol/serverInfo":"#, SERVER_INFO, "}"]);
 }
 
 fn write_call(message: &Message<'_>, out: &mut Vec<u8>) {
     put(out, &[r#""content":[{"type":"text","text":"#]);
     match raw(message.params.name) {
         "\"big\"" => put(out, &["\"", &BIG_TEXT, "\""]),
-        "\"echo\"" => put(
-            out,
-            &[message.params.arguments.text.map_or("\"\"", |text| text.get())],
-        ),
+        "\"echo\"" => put(out, &[message.params.arguments.text.map_or("\"\"", |text| text.get())]),
         _ => put(out, &["\"done\""]),
     }
     put(out, &[r#"}],"isError":false"#]);
@@ -101,21 +74,10 @@ fn write_call(message: &Message<'_>, out: &mut Vec<u8>) {
 
 /// Writes a progress notification.
 pub fn write_progress(token: &str, number: usize, out: &mut Vec<u8>) {
-    put(
-        out,
-        &[
-            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#,
-            token,
-        ],
-    );
-    put(
-        out,
-        &[&format!(r#","progress":{number},"total":{PROGRESS_EVENTS}}}}}"#)],
-    );
+    put(out, &[r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#, token]);
+    put(out, &[&format!(r#","progress":{number},"total":{PROGRESS_EVENTS}}}}}"#)]);
 }
 
 fn put(out: &mut Vec<u8>, parts: &[&str]) {
-    parts
-        .iter()
-        .for_each(|part| out.extend_from_slice(part.as_bytes()));
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }

@@ -1,0 +1,131 @@
+//! Changes at a fixed rate, whether or not the last one has arrived, timed until every node has them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use omcp_proto::v1::backend_service_client::BackendServiceClient;
+use omcp_proto::v1::{Backend, BackendSpec, UpdateBackendRequest};
+use prost_types::FieldMask;
+use tokio::task::JoinSet;
+use tokio::time::{self, MissedTickBehavior};
+use tonic::transport::{Channel, Endpoint};
+
+use super::node::{self, Applied};
+use super::{backend_name, millis};
+use crate::histogram::Histogram;
+use crate::program::Program;
+
+/// How long all nodes together may take to receive everything, at the start and after the last change.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What to change, and how often.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes {
+    /// How many changes.
+    pub count: usize,
+    /// How many of them per second.
+    pub per_second: f64,
+    /// Backends that are there to be changed.
+    pub backends: usize,
+}
+
+/// How long changes were on their way.
+///
+/// The moment of the commit cannot be seen from outside. It lies between the request and the response of
+/// an update: `from_request` includes the way to the control plane, its checks and its write to disk,
+/// `from_response` begins when the caller knows of the commit.
+#[derive(Debug, Default)]
+pub struct Delays {
+    /// From sending the update to the last node that applied it.
+    pub from_request: Histogram,
+    /// From the response of the update to the last node that applied it; 0 if all nodes were faster.
+    pub from_response: Histogram,
+    /// From sending the update to its response.
+    pub update: Histogram,
+}
+
+/// One change.
+#[derive(Debug)]
+struct Change {
+    revision: u64,
+    sent: Instant,
+    answered: Instant,
+}
+
+impl Changes {
+    /// Connects simulated nodes and changes backends under them.
+    ///
+    /// # Errors
+    /// If a change is refused or does not arrive.
+    #[tokio::main(flavor = "current_thread")]
+    pub async fn measure(self, control_plane: &Program, nodes: usize) -> Result<Delays> {
+        let mut streams = JoinSet::new();
+        let applied: Vec<Applied> = (0..nodes).map(|_| Applied::default()).collect();
+        for (number, applied) in applied.iter().enumerate() {
+            streams.spawn(node::follow(
+                control_plane.address("sync")?,
+                format!("sim-{number:04}"),
+                applied.clone(),
+            ));
+        }
+        tokio::select! {
+            Some(ended) = streams.join_next() => Err(ended?.err().context("a simulated node ended")?),
+            delays = self.change(control_plane, &applied) => delays,
+        }
+    }
+
+    async fn change(self, control_plane: &Program, applied: &[Applied]) -> Result<Delays> {
+        let channel =
+            Endpoint::from_shared(format!("http://{}", control_plane.address("admin")?))?.connect().await?;
+        settle(applied, 1).await?;
+        let mut schedule = time::interval(Duration::from_secs_f64(1.0 / self.per_second));
+        schedule.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut updates = JoinSet::new();
+        for number in 0..self.count {
+            schedule.tick().await;
+            updates.spawn(update(channel.clone(), number % self.backends, number));
+        }
+        let changes = updates.join_all().await.into_iter().collect::<Result<Vec<Change>>>()?;
+        settle(applied, changes.iter().map(|change| change.revision).max().unwrap_or(0)).await?;
+        delays(&changes, applied)
+    }
+}
+
+/// Waits until every node has a revision.
+async fn settle(applied: &[Applied], revision: u64) -> Result<()> {
+    let level = || applied.iter().all(|applied| applied.newest() >= revision);
+    let wait = async {
+        while !level() {
+            time::sleep(millis(5)).await;
+        }
+    };
+    time::timeout(SETTLE_TIMEOUT, wait)
+        .await
+        .with_context(|| format!("not every node reaches revision {revision}"))
+}
+
+async fn update(channel: Channel, backend: usize, number: usize) -> Result<Change> {
+    let spec = BackendSpec { display_name: format!("change {number}"), ..BackendSpec::default() };
+    let request = UpdateBackendRequest {
+        backend: Some(Backend { name: backend_name(backend), spec: Some(spec), ..Backend::default() }),
+        update_mask: Some(FieldMask { paths: vec!["spec.display_name".to_owned()] }),
+        ..UpdateBackendRequest::default()
+    };
+    let sent = Instant::now();
+    let response =
+        BackendServiceClient::new(channel).update_backend(request).await.context("update a backend")?;
+    Ok(Change { revision: response.into_inner().revision, sent, answered: Instant::now() })
+}
+
+fn delays(changes: &[Change], applied: &[Applied]) -> Result<Delays> {
+    let mut delays = Delays::default();
+    for change in changes {
+        let times: Option<Vec<Instant>> =
+            applied.iter().map(|applied| applied.time_of(change.revision)).collect();
+        let last = times.and_then(|times| times.into_iter().max()).context("a change never arrived")?;
+        delays.from_request.record(last.saturating_duration_since(change.sent));
+        delays.from_response.record(last.saturating_duration_since(change.answered));
+        delays.update.record(change.answered.saturating_duration_since(change.sent));
+    }
+    Ok(delays)
+}
