@@ -1,0 +1,170 @@
+//! [`Check`]: everything that can be known to be wrong before a node sees it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use omcp_core::reference::{self, Reference, Resolve};
+use omcp_core::{BackendName, GatewayError};
+use omcp_proto::convert;
+use omcp_proto::v1::{BackendSpec, Warning};
+use prost::Message;
+use serde_json::Value;
+
+use crate::catalog::{Catalog, Verdict};
+use crate::error::{Error, Violation};
+use crate::fleet::Fleet;
+use crate::record::EncodedSpec;
+
+/// A backend that may be stored.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    pub name: Arc<str>,
+    pub spec: EncodedSpec,
+}
+
+/// Collects every violation and warning of one request.
+pub struct Check<'a> {
+    catalog: &'a Catalog,
+    spec_len_max: usize,
+    strict: bool,
+    types: BTreeSet<String>,
+    violations: Vec<Violation>,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Check<'a> {
+    /// `strict` refuses runtime types that nobody has described yet.
+    pub fn new(catalog: &'a Catalog, spec_len_max: usize, strict: bool) -> Self {
+        let (types, violations, warnings) = Default::default();
+        Self { catalog, spec_len_max, strict, types, violations, warnings }
+    }
+
+    /// Adds a violation of the request itself.
+    pub fn violate(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        self.violations.push(Violation::new(field, reason));
+    }
+
+    /// Checks one backend; paths get `prefix` before them.
+    pub fn backend(&mut self, prefix: &str, name: &str, spec: Option<&BackendSpec>) -> Option<Checked> {
+        let Some(spec) = spec else {
+            self.violate(
+                format!("{prefix}.runtime.type"),
+                "is missing: name a runtime type such as local-process",
+            );
+            return None;
+        };
+        let before = self.violations.len();
+        if let Err(invalid) = convert::backend(name, spec) {
+            let prefixed =
+                invalid.into_iter().map(|v| Violation::new(format!("{prefix}.{}", v.field), v.reason));
+            self.violations.extend(prefixed);
+        }
+        if spec.encoded_len() > self.spec_len_max {
+            self.violate(prefix, format!("is longer than {} bytes in all", self.spec_len_max));
+        }
+        self.references(prefix, spec);
+        self.settings(prefix, name, spec);
+        (self.violations.len() == before).then(|| Checked { name: name.into(), spec: EncodedSpec::of(spec) })
+    }
+
+    fn references(&mut self, prefix: &str, spec: &BackendSpec) {
+        for (name, value) in &spec.env {
+            self.reference(|| format!("{prefix}.env.{name}"), value);
+        }
+        if let Ok(settings) = serde_json::from_str(convert::settings(spec)) {
+            self.references_in(&format!("{prefix}.runtime"), &settings);
+        }
+    }
+
+    fn references_in(&mut self, path: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.reference(|| path.to_owned(), text),
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(at, item)| self.references_in(&format!("{path}[{at}]"), item));
+            }
+            Value::Object(members) => {
+                members.iter().for_each(|(key, member)| self.references_in(&format!("{path}.{key}"), member));
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn reference(&mut self, path: impl FnOnce() -> String, text: &str) {
+        if let Err(error) = reference::resolve_text(text, &AnyValue) {
+            self.violations.push(Violation::new(path(), error.to_string()));
+        }
+    }
+
+    fn settings(&mut self, prefix: &str, name: &str, spec: &BackendSpec) {
+        let Ok(settings) = serde_json::from_str::<Value>(convert::settings(spec)) else { return };
+        if spec.runtime_type.is_empty() || !settings.is_object() {
+            return;
+        }
+        match self.catalog.check(&spec.runtime_type, &settings) {
+            Verdict::Fits => drop(self.types.insert(spec.runtime_type.clone())),
+            Verdict::Violates(found) => {
+                let prefixed =
+                    found.into_iter().map(|v| Violation::new(format!("{prefix}.{}", v.field), v.reason));
+                self.violations.extend(prefixed);
+            }
+            Verdict::UnknownType(known) => self.unknown_type(prefix, name, &spec.runtime_type, &known),
+        }
+    }
+
+    fn unknown_type(&mut self, prefix: &str, name: &str, runtime_type: &str, known: &[String]) {
+        let field = format!("{prefix}.runtime.type");
+        let message = format!("{runtime_type:?} is not known yet: known types are {}", known.join(", "));
+        if self.strict {
+            return self.violate(field, message);
+        }
+        let message = format!("{message}; its settings are not checked, and no connected node offers it");
+        self.warn("UNKNOWN_RUNTIME_TYPE", name, field, message);
+    }
+
+    fn warn(&mut self, reason: &str, backend: &str, field: String, message: String) {
+        self.warnings.push(Warning { reason: reason.into(), backend: backend.into(), field, message });
+    }
+
+    /// Warns of types that some of the connected nodes do not offer.
+    pub fn offers(&mut self, fleet: &Fleet) {
+        for runtime_type in std::mem::take(&mut self.types) {
+            let (lacking, connected) = fleet.lacking(&runtime_type);
+            if !lacking.is_empty() {
+                let message = format!(
+                    "{} of {connected} connected nodes do not offer runtime type {runtime_type}: {}",
+                    lacking.len(),
+                    lacking.join(", ")
+                );
+                self.warn("RUNTIME_TYPE_NOT_OFFERED", "", String::new(), message);
+            }
+        }
+    }
+
+    /// The warnings, if there is no violation.
+    ///
+    /// # Errors
+    /// All violations.
+    pub fn finish(self) -> Result<Vec<Warning>, Error> {
+        if self.violations.is_empty() { Ok(self.warnings) } else { Err(Error::Invalid(self.violations)) }
+    }
+}
+
+/// Whether a string may be the name of a backend, and which one.
+///
+/// # Errors
+/// It may not, as a violation of `field`.
+pub fn name(field: &str, text: &str) -> Result<BackendName, Error> {
+    text.parse::<BackendName>().map_err(|invalid| Error::invalid(field, invalid.reason))
+}
+
+/// Only the form of a reference can be checked here: its value is on the nodes.
+struct AnyValue;
+
+impl Resolve for AnyValue {
+    fn resolve(&self, _: &Reference<'_>) -> Result<String, GatewayError> {
+        Ok(String::new())
+    }
+}

@@ -1,0 +1,157 @@
+//! [`Fleet`]: what the nodes say about themselves. Memory only: nothing here is ever written, so a
+//! thousand heartbeats cost no transaction.
+//!
+//! - [`node`]: one node
+//! - [`report`]: the answers of FleetService
+
+pub mod node;
+pub mod report;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use omcp_proto::v1::{Ack, StatusReport};
+use tokio::sync::{mpsc, watch};
+
+use crate::error::Error;
+use crate::publish::Hub;
+use node::{Introduction, NodeRecord, SessionOrder};
+
+/// How long a node that hung up is still listed.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+/// Nodes in all, connected or not: what memory allows, with room.
+const NODES_MAX: usize = 20_000;
+/// Orders that wait for one session; there are two kinds, and each needs to be heard once.
+const ORDERS: usize = 4;
+
+/// Names a stream of a node: an older stream can no longer speak for it.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    node: Arc<str>,
+    session: u64,
+}
+
+impl Seat {
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+}
+
+/// The nodes.
+#[derive(Debug)]
+pub struct Fleet {
+    hub: Arc<Hub>,
+    nodes: Mutex<BTreeMap<Arc<str>, NodeRecord>>,
+    sessions: AtomicU64,
+    changed: watch::Sender<()>,
+}
+
+impl Fleet {
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, nodes: Mutex::default(), sessions: AtomicU64::default(), changed: watch::Sender::new(()) }
+    }
+
+    /// A node has introduced itself. An older stream of the same name is told to end.
+    ///
+    /// # Errors
+    /// There are too many nodes.
+    pub fn join(
+        &self,
+        name: &str,
+        introduction: Introduction,
+    ) -> Result<(Seat, mpsc::Receiver<SessionOrder>), Error> {
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let (orders, receiver) = mpsc::channel(ORDERS);
+        let mut nodes = self.nodes();
+        nodes.retain(|_, node| node.connected() || node.silent() < FORGET_AFTER);
+        let name: Arc<str> = match nodes.get_key_value(name) {
+            Some((known, _)) => known.clone(),
+            None if nodes.len() >= NODES_MAX => return Err(Error::Overloaded),
+            None => name.into(),
+        };
+        match nodes.get_mut(&name) {
+            Some(node) => node.rejoin(session, introduction, orders),
+            None => drop(nodes.insert(name.clone(), NodeRecord::new(session, introduction, orders))),
+        }
+        drop(nodes);
+        self.tell();
+        Ok((Seat { node: name, session }, receiver))
+    }
+
+    /// Its stream has ended.
+    pub fn leave(&self, seat: &Seat) {
+        self.with(seat, NodeRecord::leave);
+        self.tell();
+    }
+
+    /// It has said something.
+    pub fn heard(&self, seat: &Seat) {
+        self.with(seat, NodeRecord::heard);
+    }
+
+    /// It has confirmed something.
+    pub fn ack(&self, seat: &Seat, ack: Ack) {
+        if self.with(seat, |node| node.ack(ack)) == Some(true) {
+            self.tell();
+        }
+    }
+
+    /// It has told what became of the backends.
+    pub fn report(&self, seat: &Seat, report: StatusReport) {
+        let hub = &self.hub;
+        if self.with(seat, |node| node.report(report, |name| hub.table().get(name).is_some())).is_some() {
+            self.tell();
+        }
+    }
+
+    /// It was sent a snapshot of so many bytes.
+    pub fn sent_snapshot(&self, seat: &Seat, len: u64) {
+        self.with(seat, |node| node.snapshot_bytes += len);
+    }
+
+    /// Tells when anything changed.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Number of connected nodes.
+    pub fn connected(&self) -> usize {
+        self.nodes().values().filter(|node| node.connected()).count()
+    }
+
+    /// The connected nodes that do not offer a type, and the number of all connected nodes.
+    pub fn lacking(&self, runtime_type: &str) -> (Vec<String>, usize) {
+        let nodes = self.nodes();
+        let connected: Vec<_> = nodes.iter().filter(|(_, node)| node.connected()).collect();
+        let lacking = connected.iter().filter(|(_, node)| !node.offers(runtime_type));
+        (lacking.map(|(name, _)| name.to_string()).collect(), connected.len())
+    }
+
+    /// Tells nodes to go on with the removal they hold back; returns their names.
+    ///
+    /// # Errors
+    /// There is no node of that name.
+    pub fn accept_mass_removal(&self, node: &str) -> Result<Vec<String>, Error> {
+        let nodes = self.nodes();
+        if !node.is_empty() && !nodes.contains_key(node) {
+            return Err(Error::NoSuchNode(node.to_owned()));
+        }
+        let asked = nodes.iter().filter(|(name, _)| node.is_empty() || &***name == node);
+        let told = asked.filter(|(_, node)| node.held && node.order(SessionOrder::AcceptMassRemoval));
+        Ok(told.map(|(name, _)| name.to_string()).collect())
+    }
+
+    fn with<T>(&self, seat: &Seat, act: impl FnOnce(&mut NodeRecord) -> T) -> Option<T> {
+        self.nodes().get_mut(&seat.node).filter(|node| node.session == seat.session).map(act)
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, NodeRecord>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.changed.send_replace(());
+    }
+}
