@@ -1,1 +1,40 @@
+//! Built-in runtimes, one file each, and what they are made of.
+//!
+//! In reading order:
+//!
+//! - [`builtin`]: the list of all runtime types a node offers
+//! - [`local_process`]: a program on the node's machine
+//! - [`remote_http`]: a server behind Streamable HTTP, of any revision
+//! - [`remote_sse`]: a server behind HTTP+SSE, revision 2024-11-05
+//! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
+//! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
+//! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
+//! - [`millis`]: a noun of settings
 
+pub mod answers;
+pub mod event_stream;
+pub mod http_client;
+pub mod http_endpoint;
+pub mod lines;
+pub mod local_process;
+pub mod millis;
+pub mod outbox;
+pub mod process;
+pub mod program;
+pub mod remote_http;
+pub mod remote_sse;
+pub mod stderr;
+
+use omcp_core::{GatewayError, RuntimeRegistry};
+
+/// Every runtime type that comes with the gateway.
+pub fn builtin() -> RuntimeRegistry {
+    list().expect("built-in names are distinct")
+}
+
+fn list() -> Result<RuntimeRegistry, GatewayError> {
+    RuntimeRegistry::new()
+        .with(local_process::LocalProcess)?
+        .with(remote_http::RemoteHttp)?
+        .with(remote_sse::RemoteSse)
+}

@@ -1,0 +1,132 @@
+//! `remote-http`: an MCP server behind Streamable HTTP, of any revision.
+//!
+//! The node streams bytes through to such a server where it can ([`Runtime::http`]). The connections
+//! made here are for the rest: clients of other transports, probes, status. Each message decides its
+//! own era: with a modern envelope it is a request of its own; otherwise it belongs to the session that
+//! the connection's `initialize` opened.
+
+mod connection;
+mod exchange;
+mod listen;
+mod session;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use omcp_core::{BackendConnection, GatewayError, HttpUpstream, Runtime, RuntimeContext, RuntimeType};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use self::connection::HttpConnection;
+use self::session::Session;
+use crate::http_client::HttpClient;
+use crate::http_endpoint::HttpEndpoint;
+use crate::millis::Millis;
+
+/// An MCP server behind Streamable HTTP, of any revision.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteHttpSettings {
+    /// URL of the MCP endpoint, http:// or https://, usually ending in /mcp. May hold references.
+    #[schemars(length(min = 4, max = 4096))]
+    pub url: String,
+    /// Headers sent with every request, for instance `Authorization`. Values may hold references.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Time for name look-up, TCP and TLS together, milliseconds. Default 5000.
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout_ms: Millis,
+    /// Time for one call, and the longest silence on its stream, milliseconds. Default 300000.
+    #[serde(default = "default_call_timeout")]
+    pub call_timeout_ms: Millis,
+    /// Time for the server to accept a notification or an answer, milliseconds. Default 30000.
+    #[serde(default = "default_write_timeout")]
+    pub write_timeout_ms: Millis,
+    /// Longest message the server may send, bytes. Default 16777216 (16 MiB).
+    #[serde(default = "default_message_len_max")]
+    #[schemars(range(min = 1024, max = 268_435_456))]
+    pub message_len_max: usize,
+}
+
+fn default_connect_timeout() -> Millis {
+    Millis::new(5_000)
+}
+
+fn default_call_timeout() -> Millis {
+    Millis::new(300_000)
+}
+
+fn default_write_timeout() -> Millis {
+    Millis::new(30_000)
+}
+
+fn default_message_len_max() -> usize {
+    16 * 1024 * 1024
+}
+
+/// The type `remote-http`.
+#[derive(Debug)]
+pub struct RemoteHttp;
+
+impl RuntimeType for RemoteHttp {
+    const NAME: &'static str = "remote-http";
+    type Settings = RemoteHttpSettings;
+
+    fn create(
+        &self,
+        settings: RemoteHttpSettings,
+        _: RuntimeContext,
+    ) -> Result<Box<dyn Runtime>, GatewayError> {
+        if !(1024..=268_435_456).contains(&settings.message_len_max) {
+            let text = "message_len_max: has to be between 1024 and 268435456 bytes";
+            return Err(GatewayError::invalid_settings(text));
+        }
+        let endpoint = HttpEndpoint::new(&settings.url, &settings.headers)?;
+        let connect_timeout = settings.connect_timeout_ms.duration();
+        let upstream =
+            HttpUpstream { url: settings.url.clone(), headers: endpoint.header_texts(), connect_timeout };
+        Ok(Box::new(RemoteHttpRuntime {
+            client: HttpClient::new(connect_timeout),
+            endpoint,
+            upstream,
+            settings,
+        }))
+    }
+}
+
+struct RemoteHttpRuntime {
+    client: HttpClient,
+    endpoint: HttpEndpoint,
+    upstream: HttpUpstream,
+    settings: RemoteHttpSettings,
+}
+
+#[async_trait]
+impl Runtime for RemoteHttpRuntime {
+    /// Dials nothing: every message is a request of its own.
+    async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
+        let session = Session::new(
+            self.client.clone(),
+            self.endpoint.clone(),
+            session::Limits {
+                call_timeout: self.settings.call_timeout_ms.duration(),
+                write_timeout: self.settings.write_timeout_ms.duration(),
+                message_len_max: self.settings.message_len_max,
+            },
+        );
+        Ok(Box::new(HttpConnection::new(Arc::new(session))))
+    }
+
+    fn http(&self) -> Option<&HttpUpstream> {
+        Some(&self.upstream)
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.settings.call_timeout_ms.duration()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! One POST: from the message to the last thing the server has to say about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
+use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::envelope::canonical_id;
+use omcp_mcp::methods;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::session::{Session, id_of, modern_version};
+use crate::answers;
+use crate::event_stream::{EventStream, has_media_type, is_event_stream};
+use crate::http_client::{drop_body, read_body};
+
+/// How long a stream may stay open behind its final answer, so that its connection can be used again.
+const LINGER: Duration = Duration::from_secs(1);
+/// Wait before a broken stream is asked for again, unless the server named another.
+pub const RETRY_DEFAULT: Duration = Duration::from_secs(1);
+/// A server may not make us wait longer than this.
+pub const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Attempts in a row, without any event, to go on with a broken stream.
+const RESUME_ATTEMPTS_MAX: u32 = 5;
+/// What is read of a refusal's body: an error message, not a payload.
+const REFUSAL_LEN_MAX: usize = 64 * 1024;
+
+/// What exchanges hand to the owner of the connection.
+pub enum Event {
+    Message(McpMessage),
+    /// The session is gone; the connection is of no more use.
+    Lost(GatewayError),
+}
+
+/// Where they hand it to. Bounded: an exchange waits while the owner is busy.
+pub type Sink = mpsc::Sender<Event>;
+
+/// Delivers to the owner. If it is gone, so are its exchanges.
+pub async fn deliver(sink: &Sink, event: Event) {
+    let _ = sink.send(event).await;
+}
+
+/// POSTs a request and delivers everything up to its answer. There always is one: if the server gives
+/// none, it is an error written here.
+pub async fn request(session: Arc<Session>, message: McpMessage, sink: Sink) {
+    let exchange = Exchange { session: &session, message: &message, sink: &sink };
+    if let Err(error) = exchange.run().await {
+        exchange.fail(&error).await;
+    }
+}
+
+/// POSTs a notification or a response. True if the server accepted it.
+pub async fn one_way(session: &Session, message: &McpMessage, sink: &Sink) -> bool {
+    let wait = session.limits.write_timeout;
+    let error = match session.post(message, wait).await {
+        Ok(response) if response.status().is_success() => {
+            drop_body(response.into_body()).await;
+            return true;
+        }
+        Ok(response) => {
+            let (status, body) = refusal(response, wait).await;
+            if session_lost(session, status, &body) {
+                deliver(sink, Event::Lost(lost())).await;
+                return false;
+            }
+            GatewayError::unreachable(format!("the server answered with status {status}"))
+        }
+        Err(error) => error,
+    };
+    let method = message.method();
+    tracing::debug!(error = %error.chain(), method, "the server did not take a message");
+    if method == Some(methods::INITIALIZED) {
+        deliver(sink, Event::Lost(error)).await;
+    }
+    false
+}
+
+/// Whether an answer says that the session is gone. TypeScript servers say so with 400.
+pub fn session_lost(session: &Session, status: StatusCode, body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    let says_so =
+        status == StatusCode::BAD_REQUEST && (text.contains("session") || text.contains("initializ"));
+    session.has_id() && (status == StatusCode::NOT_FOUND || says_so)
+}
+
+pub fn lost() -> GatewayError {
+    GatewayError::closed("the server no longer knows the session; it has to be initialized again")
+}
+
+pub async fn refusal(response: Response<Incoming>, wait: Duration) -> (StatusCode, Bytes) {
+    let status = response.status();
+    (status, read_body(response.into_body(), REFUSAL_LEN_MAX, wait).await.unwrap_or_default())
+}
+
+struct Exchange<'a> {
+    session: &'a Session,
+    message: &'a McpMessage,
+    sink: &'a Sink,
+}
+
+impl Exchange<'_> {
+    async fn run(&self) -> Result<(), GatewayError> {
+        let limits = self.session.limits;
+        let response = self.session.post(self.message, limits.call_timeout).await?;
+        if !response.status().is_success() {
+            self.refused(response).await;
+            return Ok(());
+        }
+        let session_id = id_of(&response).cloned();
+        if is_event_stream(&response) {
+            return self.stream(response, session_id.as_ref()).await;
+        }
+        if !has_media_type(&response, "application/json") {
+            let status = response.status();
+            return Err(GatewayError::protocol(format!(
+                "the server answered without json or events (status {status})"
+            )));
+        }
+        let body = read_body(response.into_body(), limits.message_len_max, limits.call_timeout).await?;
+        match self.take(body, session_id.as_ref()).await? {
+            true => Ok(()),
+            false => Err(GatewayError::protocol("the body holds no answer to the request")),
+        }
+    }
+
+    /// Relays a stream until the answer; asks for it again when it breaks before.
+    async fn stream(
+        &self,
+        response: Response<Incoming>,
+        session_id: Option<&HeaderValue>,
+    ) -> Result<(), GatewayError> {
+        let mut stream = self.events(response);
+        let (mut resume_at, mut attempts): (Option<Box<str>>, u32) = (None, 0);
+        loop {
+            let mut advanced = false;
+            let broken = loop {
+                match stream.next().await {
+                    Ok(Some(event)) => {
+                        advanced = true;
+                        if !event.data.is_empty() && self.take(event.data, session_id).await? {
+                            finish(stream).await;
+                            return Ok(());
+                        }
+                    }
+                    Ok(None) => break GatewayError::closed("the stream ended before the answer"),
+                    Err(error) => break error,
+                }
+            };
+            resume_at = stream.last_event_id().map(Into::into).or(resume_at);
+            attempts = if advanced { 0 } else { attempts + 1 };
+            let Some(from) =
+                resume_at.as_deref().filter(|_| self.resumable() && attempts < RESUME_ATTEMPTS_MAX)
+            else {
+                return Err(broken);
+            };
+            sleep(stream.retry().unwrap_or(RETRY_DEFAULT).min(RETRY_MAX)).await;
+            stream = self.resume(from).await.map_err(|_| broken)?;
+        }
+    }
+
+    async fn resume(&self, from: &str) -> Result<EventStream, GatewayError> {
+        let end = Instant::now() + RETRY_MAX;
+        loop {
+            match self.session.get(Some(from), self.session.limits.call_timeout).await {
+                Ok(response) if response.status().is_success() && is_event_stream(&response) => {
+                    return Ok(self.events(response));
+                }
+                Ok(response) if !response.status().is_server_error() => {
+                    return Err(GatewayError::closed("the server does not go on with the stream"));
+                }
+                Err(error) if Instant::now() > end => return Err(error),
+                Ok(_) if Instant::now() > end => {
+                    return Err(GatewayError::closed("the server does not come back"));
+                }
+                _ => sleep(RETRY_DEFAULT).await,
+            }
+        }
+    }
+
+    /// Delivers the messages in `data`; true if the answer was among them.
+    async fn take(&self, data: Bytes, session_id: Option<&HeaderValue>) -> Result<bool, GatewayError> {
+        let messages = answers::messages(data).map_err(|error| {
+            GatewayError::protocol("the server sent something that is no message").with_source(error)
+        })?;
+        let mut answered = false;
+        for message in messages {
+            if self.is_answer(&message) {
+                answered = true;
+                if self.message.method() == Some(methods::INITIALIZE) && !self.is_modern() {
+                    self.session.adopt(session_id, &message);
+                }
+            }
+            deliver(self.sink, Event::Message(message)).await;
+        }
+        Ok(answered)
+    }
+
+    fn is_answer(&self, message: &McpMessage) -> bool {
+        let same = |a: &[u8], b: &[u8]| a == b || canonical_id(a) == canonical_id(b);
+        message.method().is_none()
+            && matches!((message.id(), self.message.id()), (Some(a), Some(b)) if same(a, b))
+    }
+
+    async fn refused(&self, response: Response<Incoming>) {
+        let (status, body) = refusal(response, self.session.limits.write_timeout).await;
+        let id = self.message.id().unwrap_or_default();
+        if !self.is_modern() && session_lost(self.session, status, &body) {
+            let answer = answers::failure(id, "session_lost", &lost().to_string(), Some(status));
+            deliver(self.sink, Event::Message(answer)).await;
+            return deliver(self.sink, Event::Lost(lost())).await;
+        }
+        deliver(self.sink, Event::Message(answers::refusal(id, status, &body))).await;
+    }
+
+    async fn fail(&self, error: &GatewayError) {
+        let answer = answers::failure_of(self.message.id().unwrap_or_default(), error);
+        deliver(self.sink, Event::Message(answer)).await;
+    }
+
+    fn events(&self, response: Response<Incoming>) -> EventStream {
+        let limits = self.session.limits;
+        // A subscription is silent until something changes.
+        let listens = self.message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+        let idle = (!listens).then_some(limits.call_timeout);
+        EventStream::new(response.into_body(), limits.message_len_max, idle)
+    }
+
+    fn is_modern(&self) -> bool {
+        modern_version(self.message).is_some()
+    }
+
+    /// The modern era has no resumption: a broken stream is a lost request.
+    fn resumable(&self) -> bool {
+        !self.is_modern()
+    }
+}
+
+async fn finish(mut stream: EventStream) {
+    let _ = timeout(LINGER, async { while let Ok(Some(_)) = stream.next().await {} }).await;
+}

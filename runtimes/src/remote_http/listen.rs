@@ -1,0 +1,93 @@
+//! The session's own stream (GET): what a legacy server says on its own account.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::StatusCode;
+use tokio::time::sleep;
+
+use super::exchange::{Event, RETRY_DEFAULT, RETRY_MAX, Sink, deliver, lost, refusal, session_lost};
+use super::session::Session;
+use crate::answers;
+use crate::event_stream::{EventStream, is_event_stream};
+
+/// What came of asking for the stream.
+pub enum Opened {
+    Stream(EventStream),
+    /// The server has none (405), or another is open (409).
+    Never,
+    /// Perhaps later.
+    NotNow,
+    /// The session is gone.
+    Lost,
+}
+
+pub type Opening = BoxFuture<'static, Opened>;
+
+/// Asks for the stream, or to go on with it after `last_event_id`.
+pub fn open(session: Arc<Session>, last_event_id: Option<Box<str>>) -> Opening {
+    Box::pin(async move {
+        let limits = session.limits;
+        let response = match session.get(last_event_id.as_deref(), limits.call_timeout).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::debug!(error = %error.chain(), "could not open the session's stream");
+                return Opened::NotNow;
+            }
+        };
+        if response.status().is_success() && is_event_stream(&response) {
+            return Opened::Stream(EventStream::new(response.into_body(), limits.message_len_max, None));
+        }
+        let (status, body) = refusal(response, limits.write_timeout).await;
+        match status {
+            _ if status == StatusCode::METHOD_NOT_ALLOWED => Opened::Never,
+            _ if session_lost(&session, status, &body) => Opened::Lost,
+            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Opened::NotNow,
+            _ => {
+                tracing::debug!(%status, "the server has no stream for the session");
+                Opened::Never
+            }
+        }
+    })
+}
+
+/// Relays the stream for as long as the session lives; opens it again whenever it ends.
+pub async fn run(session: Arc<Session>, mut opening: Opening, sink: Sink) {
+    let mut last_event_id = None;
+    let mut pause = RETRY_DEFAULT;
+    loop {
+        match opening.await {
+            Opened::Stream(mut stream) => {
+                relay(&mut stream, &sink).await;
+                last_event_id = stream.last_event_id().map(Into::into).or(last_event_id);
+                pause = stream.retry().unwrap_or(RETRY_DEFAULT).min(RETRY_MAX);
+            }
+            Opened::NotNow => pause = longer(pause),
+            Opened::Never => return,
+            Opened::Lost => return deliver(&sink, Event::Lost(lost())).await,
+        }
+        sleep(pause).await;
+        opening = open(Arc::clone(&session), last_event_id.clone());
+    }
+}
+
+async fn relay(stream: &mut EventStream, sink: &Sink) {
+    while let Ok(Some(event)) = stream.next().await {
+        if event.data.is_empty() {
+            continue;
+        }
+        match answers::messages(event.data) {
+            Ok(messages) => {
+                for message in messages {
+                    deliver(sink, Event::Message(message)).await;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "skipped an event that is no json-rpc message"),
+        }
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(RETRY_MAX)
+}
