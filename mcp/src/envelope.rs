@@ -1,7 +1,10 @@
 //! [`Envelope`]: what one JSON-RPC message says about itself, found in one pass over its bytes.
 
+mod by_method;
 mod error;
+mod id;
 mod keys;
+mod kind;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -10,11 +13,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub use error::{ScanError, ScanErrorKind};
+pub use id::{ID_LEN_MAX, canonical_id};
 
 use crate::json::{self, Span};
-
-/// Longest id, bytes as spelled. Ids are copied into maps and sealed tokens.
-pub const ID_LEN_MAX: usize = 1024;
 
 /// `_meta` key of the revision a modern request speaks.
 pub const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -235,23 +236,4 @@ impl Envelope {
     pub fn error_code(&self) -> Option<i64> {
         self.error_code
     }
-}
-
-/// One spelling for ids that are equal: `1.0` is `1`, and strings lose their escapes.
-///
-/// Use it as a map key when a peer may spell an id differently from the other.
-pub fn canonical_id(raw: &[u8]) -> Cow<'_, [u8]> {
-    if raw.first() != Some(&b'"') {
-        let end = raw.iter().position(|byte| *byte == b'.').unwrap_or(raw.len());
-        return Cow::Borrowed(&raw[..end]);
-    }
-    if !raw.contains(&b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    let Some(text) = json::text(raw) else {
-        return Cow::Borrowed(raw);
-    };
-    let mut canonical = Vec::with_capacity(raw.len());
-    json::write_text(&text, &mut canonical);
-    Cow::Owned(canonical)
 }

@@ -1,48 +1,14 @@
 //! A checked walk over JSON text. It proves the text well-formed and builds nothing.
 
-use std::borrow::Cow;
-use std::ops::Range;
+mod span;
+mod text;
 
-use memchr::memchr2;
+pub(crate) use span::Span;
+use text::{plain_end, stops};
+pub use text::{text, write_text};
 
 /// Deepest nesting a [`Reader`] follows, whatever it is told: it calls itself once per level.
 pub const DEPTH_CEILING: usize = 512;
-/// Bytes of a string looked at word by word before the search for its end turns to wide registers.
-const SHORT_STRING_LEN: usize = 64;
-
-/// A byte range inside the text that was read; `0..0` stands for "absent".
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// The caller keeps texts under 4 GiB.
-    pub(crate) fn new(start: usize, end: usize) -> Self {
-        Self { start: start as u32, end: end as u32 }
-    }
-
-    pub(crate) fn is_absent(self) -> bool {
-        self.end == 0
-    }
-
-    pub(crate) fn start(self) -> usize {
-        self.start as usize
-    }
-
-    pub(crate) fn range(self) -> Option<Range<usize>> {
-        (!self.is_absent()).then_some(self.start as usize..self.end as usize)
-    }
-
-    pub(crate) fn of(self, src: &[u8]) -> Option<&[u8]> {
-        src.get(self.range()?)
-    }
-
-    pub(crate) fn first(self, src: &[u8]) -> Option<u8> {
-        if self.is_absent() { None } else { src.get(self.start as usize).copied() }
-    }
-}
 
 /// Why a walk ended early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -376,60 +342,4 @@ impl<'a> Reader<'a> {
         self.pos += 6;
         Ok(unit)
     }
-}
-
-/// The first byte from `pos` on that ends a run of plain string text: a quote, a backslash or a control.
-#[inline]
-fn plain_end(src: &[u8], mut pos: usize) -> usize {
-    let long = pos + SHORT_STRING_LEN;
-    while let Some(word) = src[pos..].first_chunk::<8>() {
-        let stops = stops(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return pos + stops.trailing_zeros() as usize / 8;
-        }
-        pos += 8;
-        if pos >= long {
-            return long_plain_end(src, pos);
-        }
-    }
-    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1F);
-    src[pos..].iter().position(is_stop).map_or(src.len(), |at| pos + at)
-}
-
-#[inline(never)]
-fn long_plain_end(src: &[u8], pos: usize) -> usize {
-    let rest = &src[pos..];
-    let run = &rest[..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())];
-    // A fold over every byte, and no early exit, so that it compiles to wide instructions.
-    let controls = run.iter().fold(false, |found, byte| found | (*byte < 0x20));
-    if controls {
-        pos + run.iter().position(|byte| *byte < 0x20).unwrap_or(run.len())
-    } else {
-        pos + run.len()
-    }
-}
-
-/// Marks the high bit of bytes that are a quote, a backslash or a control. The lowest mark is exact.
-#[inline]
-fn stops(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ ONES * b'"' as u64;
-    let backslash = word ^ ONES * b'\\' as u64;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash | control) & HIGHS
-}
-
-/// Decodes a string as it stands in JSON text, quotes included. `None` if it is none.
-pub fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if memchr2(b'\\', b'"', inner).is_none() {
-        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
-    }
-    serde_json::from_slice::<String>(raw).ok().map(Cow::Owned)
-}
-
-/// Appends `value` to `out` as a JSON string, quotes included.
-pub fn write_text(value: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, value).expect("a string always serialises into memory");
 }

@@ -34,7 +34,7 @@ pub struct Refusal {
     /// JSON-RPC error code; none if the answer carries no JSON-RPC body.
     pub code: Option<i32>,
     pub message: Cow<'static, str>,
-    pub data: Option<Value>,
+    pub data: Option<Box<Value>>,
     /// The id of the refused request as it was spelled, if it could be read.
     pub id: Option<Vec<u8>>,
     /// Value of the `Allow` header.
@@ -55,7 +55,7 @@ impl Refusal {
 
     #[must_use]
     pub fn with_data(self, data: Value) -> Self {
-        Self { data: Some(data), ..self }
+        Self { data: Some(Box::new(data)), ..self }
     }
 
     /// `id` is the raw spelling.
@@ -155,7 +155,7 @@ impl Refusal {
     /// schema forbids `null`.
     pub fn body(&self) -> Option<Vec<u8>> {
         let id = self.id.as_deref().unwrap_or_default();
-        Some(error_response(id, self.code?, &self.message, self.data.as_ref()))
+        Some(error_response(id, self.code?, &self.message, self.data.as_deref()))
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn capabilities_are_an_object() {
         let refusal = Refusal::missing_capability(json!({ "sampling": {} }));
-        assert_eq!(refusal.data, Some(json!({ "requiredCapabilities": { "sampling": {} } })));
+        assert_eq!(refusal.data, Some(Box::new(json!({ "requiredCapabilities": { "sampling": {} } }))));
         assert_eq!((refusal.status, refusal.code), (400, Some(code::MISSING_CAPABILITY)));
     }
 

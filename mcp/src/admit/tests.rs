@@ -7,6 +7,8 @@ use crate::refusal::{Refusal, code};
 const SERVED: [&str; 1] = ["2026-07-28"];
 
 type Fields = Vec<(&'static str, &'static str)>;
+/// What the row shows, body, header fields, and status and code of the refusal.
+type Row = (&'static str, Value, Fields, Option<(u16, i32)>);
 
 fn fields() -> Fields {
     vec![("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "weather")]
@@ -70,7 +72,7 @@ fn each_rung_of_the_modern_ladder_refuses() {
     let mismatch = Some((400, code::HEADER_MISMATCH));
     let invalid = Some((400, code::INVALID_PARAMS));
     let notification = |method: &str| json!({ "jsonrpc": "2.0", "method": method });
-    let rows: Vec<(&str, Value, Fields, Option<(u16, i32)>)> = vec![
+    let rows: Vec<Row> = vec![
         ("a complete call passes", call(), fields(), None),
         ("1 response", json!({ "jsonrpc": "2.0", "id": 1, "result": {} }), fields(), Some((400, -32600))),
         ("1 error", json!({ "jsonrpc": "2.0", "id": 1, "error": {} }), fields(), Some((400, -32600))),
@@ -225,7 +227,7 @@ fn the_first_failing_rung_answers() {
 fn an_unserved_version_is_told_what_is() {
     let body = meta("protocolVersion", json!("2099-01-01"));
     let refusal = admit(&body, &with("MCP-Protocol-Version", "2099-01-01")).unwrap_err();
-    assert_eq!(refusal.data, Some(json!({ "supported": SERVED, "requested": "2099-01-01" })));
+    assert_eq!(refusal.data, Some(Box::new(json!({ "supported": SERVED, "requested": "2099-01-01" }))));
 }
 
 #[test]

@@ -20,10 +20,10 @@ impl<'a> Keys<'a> {
 
     /// Takes in a name; false if it was there before.
     #[inline]
-    pub(super) fn insert(&mut self, key: &Cow<'a, [u8]>) -> bool {
+    pub(super) fn insert(&mut self, key: Cow<'a, [u8]>) -> bool {
         match key {
             Cow::Borrowed(key) if self.many.is_none() && self.len < FEW => self.insert_few(key),
-            _ => self.insert_many(key),
+            key => self.insert_many(key),
         }
     }
 
@@ -36,9 +36,9 @@ impl<'a> Keys<'a> {
     }
 
     #[inline(never)]
-    fn insert_many(&mut self, key: &Cow<'a, [u8]>) -> bool {
+    fn insert_many(&mut self, key: Cow<'a, [u8]>) -> bool {
         let few = &self.few[..self.len];
         let many = self.many.get_or_insert_with(|| few.iter().copied().map(Cow::Borrowed).collect());
-        many.insert(key.clone())
+        many.insert(key)
     }
 }

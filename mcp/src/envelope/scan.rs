@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
+use super::by_method::ByMethod;
+use super::id::{integer, is_id};
 use super::keys::Keys;
+use super::kind::kind;
 use super::{
-    Envelope, ID_LEN_MAX, Kind, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL,
-    META_PROTOCOL_VERSION, META_SUBSCRIPTION_ID, Parts, ScanError, ScanErrorKind, ScanLimits,
+    Envelope, Kind, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, META_PROTOCOL_VERSION,
+    META_SUBSCRIPTION_ID, Parts, ScanError, ScanErrorKind, ScanLimits,
 };
 use crate::json::{self, Fault, Flaw, Halt, Reader, Span, Text};
-use crate::methods;
 
 pub(super) fn scan(bytes: &[u8], limits: &ScanLimits) -> Result<Envelope, ScanError> {
     if bytes.len() > u32::MAX as usize {
@@ -38,16 +40,6 @@ struct Scan<'a> {
     id_null: bool,
     error_code: Option<i64>,
     complaint: Option<Complaint>,
-}
-
-#[derive(Default)]
-struct ByMethod {
-    name: Span,
-    uri: Span,
-    task_id: Span,
-    progress_token: Span,
-    /// `result._meta`'s, which counts in responses only.
-    subscription_id: Span,
 }
 
 impl<'a> Scan<'a> {
@@ -109,7 +101,7 @@ impl<'a> Scan<'a> {
         while more {
             let key = self.json.key()?;
             let name = name(self.json.src(), key);
-            if unique && !keys.insert(&name) {
+            if unique && !keys.insert(name.clone()) {
                 self.repeated(&name, key.inner.start());
             }
             visit(self, &name)?;
@@ -158,7 +150,7 @@ impl<'a> Scan<'a> {
         let id = self.json.value()?;
         let raw = id.of(self.json.src()).unwrap_or_default();
         self.id_null = raw == b"null";
-        if is_id(raw) && raw.len() <= ID_LEN_MAX {
+        if is_id(raw) {
             self.parts.id = id;
         } else if !self.id_null {
             self.id_unusable = true;
@@ -294,32 +286,11 @@ impl<'a> Scan<'a> {
 
     /// What kind of message the members make. Otherwise a complaint is noted.
     fn judge(&mut self) -> Option<Kind> {
-        let verdict = self.kind();
+        let verdict = kind(self.json.src(), &self.parts, self.version, self.id_null);
         if let Err(detail) = verdict {
             self.note_at(ScanErrorKind::NotJsonRpc, 0, detail);
         }
         verdict.ok()
-    }
-
-    fn kind(&self) -> Result<Kind, &'static str> {
-        let parts = &self.parts;
-        let src = self.json.src();
-        if self.version.of(src).and_then(json::text).as_deref() != Some("2.0") {
-            return Err("`jsonrpc` must be \"2.0\"");
-        }
-        let has = (!parts.method.is_absent(), !parts.result.is_absent(), !parts.error.is_absent());
-        match has {
-            (true, false, false) if self.id_null => Err("`id` must be a string or an integer"),
-            (true, false, false) if parts.id.is_absent() => Ok(Kind::Notification),
-            (true, false, false) => Ok(Kind::Request),
-            (false, true, false) if parts.id.is_absent() => Err("a response needs an `id`"),
-            (false, true, false) => Ok(Kind::Response),
-            (false, false, true) if parts.error.first(src) != Some(b'{') => Err("`error` must be an object"),
-            (false, false, true) => Ok(Kind::Error),
-            (false, true, true) => Err("`result` and `error` exclude each other"),
-            (false, false, false) => Err("it has no `method`, `result` or `error`"),
-            (true, ..) => Err("`method` excludes `result` and `error`"),
-        }
     }
 
     fn finish(mut self, kind: Kind) -> Envelope {
@@ -331,10 +302,7 @@ impl<'a> Scan<'a> {
             Some(method) => method.as_bytes(),
             None => raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default(),
         };
-        self.by_method.resolve(method, &mut self.parts);
-        if kind == Kind::Response {
-            self.parts.subscription_id = self.by_method.subscription_id;
-        }
+        self.by_method.resolve(kind, method, &mut self.parts);
         let raw_newline = self.json.raw_newline;
         Envelope { kind, raw_newline, parts: self.parts, decoded_method, error_code: self.error_code }
     }
@@ -359,21 +327,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-impl ByMethod {
-    fn resolve(&self, method: &[u8], parts: &mut Parts) {
-        let method = std::str::from_utf8(method).unwrap_or_default();
-        parts.target = match methods::target_member(method) {
-            Some("name") => self.name,
-            Some("uri") => self.uri,
-            Some("taskId") => self.task_id,
-            _ => Span::default(),
-        };
-        if method == methods::PROGRESS {
-            parts.progress_token = self.progress_token;
-        }
-    }
-}
-
 /// A member's name with its escapes decoded.
 #[inline]
 fn name(src: &[u8], key: Text) -> Cow<'_, [u8]> {
@@ -387,23 +340,4 @@ fn name(src: &[u8], key: Text) -> Cow<'_, [u8]> {
         // Half a surrogate pair, which only an answer may hold: no name that matters here has one.
         None => Cow::Borrowed(inner),
     }
-}
-
-/// A string, or digits with an optional fraction of zeros: `1.0` is the integer 1.
-fn is_id(raw: &[u8]) -> bool {
-    raw.first() == Some(&b'"') || integer_digits(raw).is_some()
-}
-
-/// The sign and digits of a JSON number without exponent whose fraction, if any, is zero.
-fn integer_digits(raw: &[u8]) -> Option<&[u8]> {
-    let point = raw.iter().position(|byte| *byte == b'.').unwrap_or(raw.len());
-    let (digits, fraction) = raw.split_at(point);
-    let digit = |byte: &u8| byte.is_ascii_digit();
-    let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
-    let whole = !unsigned.is_empty() && unsigned.iter().all(digit);
-    (whole && fraction.iter().skip(1).all(|byte| *byte == b'0')).then_some(digits)
-}
-
-fn integer(raw: &[u8]) -> Option<i64> {
-    std::str::from_utf8(integer_digits(raw)?).ok()?.parse().ok()
 }
