@@ -7,7 +7,7 @@ pub(crate) use span::Span;
 use text::{plain_end, stops};
 pub use text::{text, write_text};
 
-/// Deepest nesting a [`Reader`] follows, whatever it is told: it calls itself once per level.
+/// Deepest nesting a walk follows, whatever it is told: it calls itself once per level.
 pub const DEPTH_CEILING: usize = 512;
 
 /// Why a walk ended early.
