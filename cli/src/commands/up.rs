@@ -1,0 +1,322 @@
+//! `omcp up`: a control plane and nodes in this process. The only file that knows both planes.
+//!
+//! - [`state`]: where the state is kept
+//! - [`ports`]: where everything listens
+//! - [`demo`]: the demo backend
+
+mod demo;
+mod ports;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use omcp_control_plane::{ControlPlane, Running, StartError};
+use omcp_data_plane::{Node as GatewayNode, NodeConfig, NodeError};
+use omcp_proto::v1::{ListNodesRequest, NodeState};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+
+use self::state::StateDir;
+use crate::context::Context;
+use crate::exit::Outcome;
+use crate::failure::{Cause, Failure};
+use crate::manifest::node::Node;
+use crate::manifest::write;
+use crate::output::{self, Format, time};
+use crate::style;
+
+/// How long the nodes may take to find the control plane: all of it happens on this machine.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
+/// Pause between two looks at the nodes.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long calls may take to finish after Ctrl-C; a second Ctrl-C cuts that short.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Run a control plane and a node in this process, for a first try or a laptop
+///
+/// Listens on loopback only: 4180 MCP, 4181 admin, 4182 node sync, 4183 health and metrics. Ctrl-C
+/// drains and ends everything that it started. OMCP_LOG=info shows what happens inside.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  omcp up --demo
+  omcp up --demo --ephemeral
+  omcp up --state-dir ./state")]
+pub struct Args {
+    /// Apply a backend `demo`, served by this program itself
+    #[arg(long)]
+    demo: bool,
+
+    /// Where to keep the state [default: $XDG_STATE_HOME/omcp or ~/.local/state/omcp]
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    state_dir: Option<PathBuf>,
+
+    /// Keep the state in a temporary directory and delete it at the end
+    #[arg(long)]
+    ephemeral: bool,
+
+    /// Number of nodes; the first listens on 4180, the others on free ports
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    nodes: u16,
+
+    /// Use free ports instead of 4180 to 4183
+    #[arg(long)]
+    free_ports: bool,
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
+    let stop = signals()?;
+    log(context.global.verbose);
+    let began = Instant::now();
+    let state = StateDir::open(args.state_dir.as_deref(), args.ephemeral)?;
+    say(&format!("omcp {}   loopback only, state in {}", env!("CARGO_PKG_VERSION"), state.path().display()));
+    let control_plane = start_control_plane(&args, state.path()).await?;
+    let context = Context { global: at(&control_plane, context), program: context.program };
+    tick("control plane", &format!("http://{}", control_plane.admin()));
+    let ended = match Nodes::start(&args, &control_plane, state.path(), &stop).await {
+        Ok(nodes) => serve(&args, nodes, &context, stop, began).await,
+        Err(failure) => Err(failure),
+    };
+    control_plane.shutdown().await;
+    drop(state);
+    ended.map(|()| Outcome::Done)
+}
+
+/// Finishes the start, and serves until somebody wants to stop.
+async fn serve(
+    args: &Args,
+    mut nodes: Nodes,
+    context: &Context,
+    mut stop: watch::Receiver<u32>,
+    began: Instant,
+) -> Result<(), Failure> {
+    let started = tokio::select! {
+        started = finish_start(args, &nodes, context, began) => started,
+        () = wanted(&mut stop, 1) => Ok(()),
+    };
+    if started.is_ok() {
+        tokio::select! {
+            () = wanted(&mut stop, 1) => say("\nstopping; once more Ctrl-C cuts it short"),
+            ended = nodes.tasks.join_next() => {
+                let why = format!("a node ended: {ended:?}");
+                return nodes.stop().await.and(Err(Failure::new(Cause::Failed, "keep running", why)));
+            }
+        }
+    }
+    nodes.stop().await.and(started)
+}
+
+async fn finish_start(args: &Args, nodes: &Nodes, context: &Context, began: Instant) -> Result<(), Failure> {
+    in_sync(args.nodes, context).await?;
+    for (name, mcp_url) in &nodes.urls {
+        tick(&format!("node {name}"), mcp_url);
+    }
+    if args.demo {
+        let began = Instant::now();
+        demo::apply(context).await?;
+        tick("backend demo", &format!("ready in {}", time::short(began.elapsed())));
+    }
+    show(args, nodes, context, began)
+}
+
+/// The addresses, and what to do next.
+fn show(args: &Args, nodes: &Nodes, context: &Context, began: Instant) -> Result<(), Failure> {
+    let mcp_url = nodes.urls.first().map(|(_, url)| format!("{url}/mcp")).unwrap_or_default();
+    if context.format() == Format::Json {
+        let document = Node::map([
+            ("mcp_url".to_owned(), Node::text(&mcp_url)),
+            ("admin_url".to_owned(), Node::text(&context.global.server)),
+        ]);
+        return output::print(&write::json(&document)).map(drop);
+    }
+    let usual = context.global.server.ends_with(&format!(":{}", ports::ADMIN));
+    let server = if usual { String::new() } else { format!(" --server {}", context.global.server) };
+    let next = match args.demo {
+        true => format!("omcp{server} call demo.echo message=hello"),
+        false => format!("omcp{server} apply -f backends.yaml --wait"),
+    };
+    let ready = time::short(began.elapsed());
+    output::print(&format!(
+        "\n  MCP endpoint   {}\n  next           {}\n\nready in {ready}; Ctrl-C stops everything\n",
+        style::bold(&mcp_url),
+        style::bold(&next),
+    ))
+    .map(drop)
+}
+
+async fn start_control_plane(args: &Args, state: &Path) -> Result<Running, Failure> {
+    let mut config = omcp_control_plane::Config::new(state.join("omcp.db"));
+    config.admin_listen = ports::loopback(if args.free_ports { 0 } else { ports::ADMIN });
+    config.sync_listen = ports::usual_or_free(ports::SYNC, "node sync", args.free_ports);
+    let admin = config.admin_listen;
+    ControlPlane::start(config).await.map_err(|error| match &error {
+        StartError::Listen { address, source, .. }
+            if *address == admin && source.kind() == std::io::ErrorKind::AddrInUse =>
+        {
+            Failure::new(Cause::Failed, "start", format!("another omcp seems to run here: {admin} is taken"))
+                .fix("use that one (`omcp nodes`), stop it, or start with --free-ports and --state-dir or --ephemeral")
+        }
+        _ => Failure::new(Cause::Failed, "start the control plane", chain(&error)),
+    })
+}
+
+/// The nodes of this process.
+struct Nodes {
+    /// Name and MCP address of each.
+    urls: Vec<(String, String)>,
+    tasks: JoinSet<Result<(), NodeError>>,
+    end: watch::Sender<bool>,
+}
+
+impl Nodes {
+    /// Binds and runs them.
+    async fn start(
+        args: &Args,
+        control_plane: &Running,
+        state: &Path,
+        stop: &watch::Receiver<u32>,
+    ) -> Result<Self, Failure> {
+        let (end, _) = watch::channel(false);
+        let mut nodes = Self { urls: Vec::new(), tasks: JoinSet::new(), end };
+        for number in 1..=args.nodes {
+            let started = nodes.add(args, number, control_plane, state, stop).await;
+            if let Err(failure) = started {
+                return nodes.stop().await.and(Err(failure));
+            }
+        }
+        Ok(nodes)
+    }
+
+    async fn add(
+        &mut self,
+        args: &Args,
+        number: u16,
+        control_plane: &Running,
+        state: &Path,
+        stop: &watch::Receiver<u32>,
+    ) -> Result<(), Failure> {
+        let config = node_config(args, number, control_plane, state)?;
+        let name = config.name.clone();
+        let node = GatewayNode::build(config, omcp_runtimes::builtin()).await;
+        let node =
+            node.map_err(|error| Failure::new(Cause::Failed, format!("start node {name}"), chain(&error)))?;
+        self.urls.push((name, node.mcp_url().to_owned()));
+        let (mut end, mut hurry) = (self.end.subscribe(), stop.clone());
+        self.tasks.spawn(node.run_until(async move { drop(end.wait_for(|end| *end).await) }, async move {
+            wanted(&mut hurry, 2).await
+        }));
+        Ok(())
+    }
+
+    /// Drains and ends them all.
+    async fn stop(mut self) -> Result<(), Failure> {
+        self.end.send_replace(true);
+        let mut ended = Ok(());
+        while let Some(end) = self.tasks.join_next().await {
+            if let Err(why) =
+                end.map_err(|error| error.to_string()).and_then(|end| end.map_err(|e| chain(&e)))
+            {
+                ended = Err(Failure::new(Cause::Failed, "end a node cleanly", why));
+            }
+        }
+        ended
+    }
+}
+
+fn node_config(
+    args: &Args,
+    number: u16,
+    control_plane: &Running,
+    state: &Path,
+) -> Result<NodeConfig, Failure> {
+    let parsed = omcp_data_plane::Args::try_parse_from(["omcp"]).map_err(|error| {
+        Failure::new(Cause::Invalid, "read the settings of the node from the environment", error.to_string())
+    })?;
+    let free = args.free_ports || number > 1;
+    let mut config = NodeConfig::from(parsed);
+    config.name = if number == 1 { "local".to_owned() } else { format!("local-{number}") };
+    config.control_plane = format!("http://{}", control_plane.sync());
+    config.listen = ports::usual_or_free(ports::MCP, "MCP", free);
+    config.admin_listen = ports::usual_or_free(ports::NODE_ADMIN, "health and metrics", free);
+    config.state_dir = state.join("nodes").join(&config.name);
+    config.insecure_listen = false;
+    config.advertise_url = None;
+    config.front.drain_timeout = DRAIN_TIMEOUT;
+    Ok(config)
+}
+
+/// The global options of somebody who talks to this control plane.
+fn at(control_plane: &Running, context: &Context) -> crate::args::Global {
+    crate::args::Global { server: format!("http://{}", control_plane.admin()), ..context.global.clone() }
+}
+
+/// Waits until this many nodes have everything.
+async fn in_sync(count: u16, context: &Context) -> Result<(), Failure> {
+    let began = Instant::now();
+    let client = context.client()?;
+    while began.elapsed() < SYNC_TIMEOUT {
+        let answer = client.fleet().list_nodes(ListNodesRequest {}).await;
+        let nodes = answer.map_err(|status| Failure::rpc("find the nodes", &status))?.into_inner().nodes;
+        let ready = nodes.iter().filter(|node| node.state() == NodeState::InSync).count();
+        if ready >= usize::from(count) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    let why = format!("it was not in sync within {}", time::short(SYNC_TIMEOUT));
+    Err(Failure::new(Cause::Failed, "start the node", why).fix("look closer with OMCP_LOG=debug"))
+}
+
+/// Counts the wishes to stop.
+fn signals() -> Result<watch::Receiver<u32>, Failure> {
+    let failed = |error: std::io::Error| Failure::new(Cause::Failed, "listen for Ctrl-C", error.to_string());
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (count, stop) = watch::channel(0);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            count.send_modify(|count| *count += 1);
+        }
+    });
+    Ok(stop)
+}
+
+/// Waits for that many wishes to stop.
+async fn wanted(stop: &mut watch::Receiver<u32>, count: u32) {
+    if stop.wait_for(|seen| *seen >= count).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn log(verbose: u8) {
+    let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter = EnvFilter::try_from_env("OMCP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Only a program that logs already refuses.
+    drop(logs.try_init());
+}
+
+fn tick(what: &str, detail: &str) {
+    say(&format!("  {} {what:<16} {detail}", style::good("✓")));
+}
+
+fn say(text: &str) {
+    output::say(text);
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    line
+}

@@ -1,0 +1,171 @@
+//! `--wait`: following a revision through the fleet until every node is done with it.
+//!
+//! - [`verdict`]: when a node is done, and whether that is good
+//! - [`screen`]: one live line per node
+
+pub mod screen;
+pub mod verdict;
+
+use std::time::Duration;
+
+use omcp_proto::v1::{NodeRollout, WatchRolloutRequest};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Code, Status};
+
+use self::screen::Screen;
+use self::verdict::{Goal, Verdict};
+use crate::args::WriteOptions;
+use crate::context::Context;
+use crate::exit::Outcome;
+use crate::failure::Failure;
+use crate::manifest::node::Node;
+use crate::output;
+use crate::style;
+
+/// Pause before a watch that broke is opened again: a control plane restarts in less.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+
+/// How a wait ended.
+#[derive(Debug)]
+pub struct Report {
+    pub verdicts: Vec<Verdict>,
+    pub timed_out: bool,
+}
+
+impl Report {
+    pub fn outcome(&self) -> Outcome {
+        match (self.timed_out, self.verdicts.iter().any(|verdict| !verdict.failing.is_empty())) {
+            (true, _) => Outcome::WaitTimedOut,
+            (false, true) => Outcome::PartlyApplied,
+            (false, false) => Outcome::Done,
+        }
+    }
+
+    /// What is wrong, in one line; none if nothing is.
+    pub fn problem(&self) -> Option<String> {
+        let failing = self.verdicts.iter().flat_map(|verdict| &verdict.failing).next();
+        match failing {
+            Some(failing) => Some(format!("{} is {}: {}", failing.backend, failing.state, failing.reason)),
+            None => self.timed_out.then(|| self.missing()),
+        }
+    }
+
+    pub fn document(&self) -> Node {
+        Node::map([
+            ("timed_out".to_owned(), Node::flag(self.timed_out)),
+            ("nodes".to_owned(), Node::list(self.verdicts.iter().map(Verdict::document))),
+        ])
+    }
+
+    /// Says what is wrong, backend by backend, and what to do about it.
+    fn explain(&self) {
+        for verdict in &self.verdicts {
+            verdict.failing.iter().for_each(|failing| output::say(&failing.explain(&verdict.node)));
+            if verdict.held {
+                output::say(&format!(
+                    "{} holds back the removal of many backends: let it go on with `omcp nodes accept-removal {}`",
+                    verdict.node, verdict.node
+                ));
+            }
+        }
+        if self.timed_out {
+            output::say(&format!("{}: {}", style::warning("timed out"), self.missing()));
+        }
+    }
+
+    fn missing(&self) -> String {
+        let waiting: Vec<_> = self.verdicts.iter().filter(|verdict| !verdict.is_done()).collect();
+        match waiting.as_slice() {
+            [] => "it is written, and no node is connected; start one with omcp-data-plane".to_owned(),
+            some => {
+                let names: Vec<_> = some.iter().map(|verdict| verdict.node.as_str()).collect();
+                format!("it is written, and still waiting for {}; see `omcp status`", names.join(", "))
+            }
+        }
+    }
+}
+
+/// Waits if `--wait` was given.
+///
+/// # Errors
+/// The control plane refuses to say.
+pub async fn wait(goal: Goal, options: &WriteOptions, context: &Context) -> Result<Option<Report>, Failure> {
+    if !options.wait {
+        return Ok(None);
+    }
+    let report = watch(goal, Some(Screen::new()), options.wait_timeout, context).await?;
+    report.explain();
+    Ok(Some(report))
+}
+
+/// Waits without a word.
+///
+/// # Errors
+/// The control plane refuses to say.
+pub async fn wait_quietly(goal: Goal, timeout: Duration, context: &Context) -> Result<Report, Failure> {
+    watch(goal, None, timeout, context).await
+}
+
+async fn watch(
+    goal: Goal,
+    screen: Option<Screen>,
+    timeout: Duration,
+    context: &Context,
+) -> Result<Report, Failure> {
+    let mut watch = Watch { goal, screen, verdicts: Vec::new() };
+    let timed_out = match timeout_at(Instant::now() + timeout, watch.to_the_end(context)).await {
+        Ok(end) => end.map(|()| false)?,
+        Err(_) => true,
+    };
+    Ok(Report { verdicts: watch.verdicts, timed_out })
+}
+
+/// One watch, reopened as often as it breaks.
+struct Watch {
+    goal: Goal,
+    screen: Option<Screen>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Watch {
+    async fn to_the_end(&mut self, context: &Context) -> Result<(), Failure> {
+        loop {
+            match self.follow(context).await? {
+                Ok(()) => return Ok(()),
+                Err(status) if may_come_back(&status) => tokio::time::sleep(REOPEN_PAUSE).await,
+                Err(status) => return Err(Failure::rpc("watch the rollout", &status)),
+            }
+        }
+    }
+
+    async fn follow(&mut self, context: &Context) -> Result<Result<(), Status>, Failure> {
+        let mut fleet = context.client()?.fleet();
+        let request =
+            WatchRolloutRequest { revision: self.goal.revision, backends: self.goal.backends.clone() };
+        let mut stream = match fleet.watch_rollout(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => return Ok(Err(status)),
+        };
+        loop {
+            match stream.message().await {
+                Ok(Some(state)) if self.take(&state.nodes) => return Ok(Ok(())),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(Err(Status::unavailable("the control plane ended the watch"))),
+                Err(status) => return Ok(Err(status)),
+            }
+        }
+    }
+
+    /// Takes the newest state; whether everything is done.
+    fn take(&mut self, nodes: &[NodeRollout]) -> bool {
+        self.verdicts = nodes.iter().map(|node| self.goal.judge(node)).collect();
+        if let Some(screen) = &mut self.screen {
+            screen.show(&self.verdicts);
+        }
+        !self.verdicts.is_empty() && self.verdicts.iter().all(Verdict::is_done)
+    }
+}
+
+fn may_come_back(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded)
+}

@@ -1,0 +1,85 @@
+//! The words people read for states and changes, and how they feel about them.
+
+use omcp_proto::v1::{BackendState, ChangeKind, NodeBackendStatus, NodeState, RejectionCode};
+
+use crate::output::table::{Cell, Mood};
+
+pub fn node_state(state: i32) -> &'static str {
+    match NodeState::try_from(state) {
+        Ok(NodeState::InSync) => "in-sync",
+        Ok(NodeState::Lagging) => "lagging",
+        Ok(NodeState::HeldMassRemoval) => "held-mass-removal",
+        Ok(NodeState::Disconnected) => "disconnected",
+        Ok(NodeState::Unspecified) | Err(_) => "unknown",
+    }
+}
+
+pub fn node_cell(state: i32) -> Cell {
+    let mood = match NodeState::try_from(state) {
+        Ok(NodeState::InSync) => Mood::Good,
+        Ok(NodeState::Lagging) => Mood::Waiting,
+        _ => Mood::Bad,
+    };
+    Cell::new(node_state(state), mood)
+}
+
+/// How a backend does on a node; a rejection outranks what else is said.
+pub fn backend_state(status: &NodeBackendStatus) -> BackendState {
+    let said = status.status.as_ref().map(|status| status.state()).unwrap_or_default();
+    if status.rejection.is_some() { BackendState::Rejected } else { said }
+}
+
+pub fn backend_word(state: BackendState) -> &'static str {
+    match state {
+        BackendState::Starting => "starting",
+        BackendState::Ready => "ready",
+        BackendState::Failing => "failing",
+        BackendState::Stopped => "stopped",
+        BackendState::Rejected => "rejected",
+        BackendState::Unspecified => "unknown",
+    }
+}
+
+pub fn backend_cell(state: BackendState) -> Cell {
+    let mood = match state {
+        BackendState::Ready => Mood::Good,
+        BackendState::Failing | BackendState::Rejected => Mood::Bad,
+        BackendState::Starting | BackendState::Unspecified => Mood::Waiting,
+        BackendState::Stopped => Mood::Plain,
+    };
+    Cell::new(backend_word(state), mood)
+}
+
+pub fn rejection(code: i32) -> &'static str {
+    match RejectionCode::try_from(code) {
+        Ok(RejectionCode::Decode) => "unreadable",
+        Ok(RejectionCode::UnknownType) => "unknown-type",
+        Ok(RejectionCode::Invalid) => "invalid",
+        Ok(RejectionCode::MissingReference) => "missing-reference",
+        Ok(RejectionCode::BuildFailed) => "build-failed",
+        Ok(RejectionCode::Limit) => "limit",
+        Ok(RejectionCode::Unspecified) | Err(_) => "rejected",
+    }
+}
+
+/// Why a backend does not serve as asked, in one line; empty if it does.
+pub fn reason(status: &NodeBackendStatus) -> String {
+    if let Some(found) = &status.rejection {
+        let field = if found.field.is_empty() { String::new() } else { format!("{}: ", found.field) };
+        return format!("{field}{}", found.message);
+    }
+    let said = status.status.as_ref();
+    said.filter(|_| backend_state(status) != BackendState::Ready)
+        .map(|status| status.last_error.clone())
+        .unwrap_or_default()
+}
+
+pub fn change(kind: i32) -> &'static str {
+    match ChangeKind::try_from(kind) {
+        Ok(ChangeKind::Created) => "created",
+        Ok(ChangeKind::Updated) => "updated",
+        Ok(ChangeKind::Unchanged) => "unchanged",
+        Ok(ChangeKind::Deleted) => "deleted",
+        Ok(ChangeKind::Unspecified) | Err(_) => "unknown",
+    }
+}
