@@ -24,6 +24,8 @@ pub mod program;
 pub mod remote_http;
 pub mod remote_sse;
 pub mod stderr;
+#[cfg(test)]
+mod test_server;
 
 use omcp_core::{GatewayError, RuntimeRegistry};
 

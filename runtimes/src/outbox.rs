@@ -41,7 +41,7 @@ impl Outbox {
     }
 
     /// The next message to POST now. Each one has to be reported to [`Outbox::done`].
-    pub fn next(&mut self) -> Option<McpMessage> {
+    pub fn take(&mut self) -> Option<McpMessage> {
         if !self.one_way_in_flight
             && let Some(message) = self.one_ways.pop_front()
         {
@@ -98,7 +98,7 @@ mod tests {
             Some(id) => String::from_utf8_lossy(id).into_owned(),
             None => message.method().unwrap().to_owned(),
         };
-        std::iter::from_fn(|| outbox.next()).map(name).collect()
+        std::iter::from_fn(|| outbox.take()).map(name).collect()
     }
 
     #[test]

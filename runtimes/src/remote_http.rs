@@ -30,7 +30,7 @@ use crate::millis::Millis;
 #[serde(deny_unknown_fields)]
 pub struct RemoteHttpSettings {
     /// URL of the MCP endpoint, http:// or https://, usually ending in /mcp. May hold references.
-    #[schemars(length(min = 4, max = 4096))]
+    #[schemars(length(max = 4096), regex(pattern = r"^(https?://|\$\{)"))]
     pub url: String,
     /// Headers sent with every request, for instance `Authorization`. Values may hold references.
     #[serde(default)]

@@ -36,7 +36,7 @@ const REFUSAL_LEN_MAX: usize = 64 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct RemoteSseSettings {
     /// URL of the event stream, http:// or https://, usually ending in /sse. May hold references.
-    #[schemars(length(min = 8, max = 4096), regex(pattern = r"^https?://|\$\{"))]
+    #[schemars(length(max = 4096), regex(pattern = r"^(https?://|\$\{)"))]
     pub url: String,
     /// Headers sent with every request, for instance `Authorization`. Values may hold references.
     #[serde(default)]
@@ -232,7 +232,7 @@ impl SseConnection {
 
     /// Waits until a message was accepted or something was received. Cancel safe.
     async fn step(&mut self) -> Result<(), GatewayError> {
-        while let Some(message) = self.outbox.next() {
+        while let Some(message) = self.outbox.take() {
             self.posts.push(Box::pin(self.poster.clone().post(message)));
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };

@@ -78,6 +78,11 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         self.decoder.buffer().len()
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&mut self) -> usize {
+        self.decoder.buffer().capacity()
+    }
+
     pub(super) fn clear(&mut self) {
         self.decoder = LineDecoder::new(self.line_len_max);
     }

@@ -82,14 +82,13 @@ async fn a_long_line_costs_no_memory_later() {
         }
         peer
     });
-    let lens = [0; 3].map(|_: usize| ());
-    for (id, ()) in lens.into_iter().enumerate() {
-        assert_eq!(number(&connection.recv().await.unwrap().unwrap()), id as u64);
+    for id in 0..3 {
+        assert_eq!(number(&connection.recv().await.unwrap().unwrap()), id);
     }
     let _peer = sender.await.unwrap();
     let idle = timeout(Duration::from_millis(20), connection.recv()).await;
     assert!(idle.is_err());
-    assert!(connection.input.len() == 0 && connection.output.len() == 0);
+    assert!(connection.input.capacity() <= 256 * 1024, "{}", connection.input.capacity());
 }
 
 /// A small generator: the same numbers in every run.
@@ -106,7 +105,7 @@ impl Numbers {
 async fn ragged_echo(peer: DuplexStream, seed: u64) {
     let mut numbers = Numbers(seed);
     let (mut reader, mut writer) = split(peer);
-    let mut buffer = vec![0; 97];
+    let mut buffer = [0; 97];
     loop {
         let room = 1 + numbers.below(96) as usize;
         match reader.read(&mut buffer[..room]).await {

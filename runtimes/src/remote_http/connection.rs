@@ -93,7 +93,7 @@ impl HttpConnection {
     }
 
     fn start_exchanges(&mut self) {
-        while let Some(message) = self.outbox.next() {
+        while let Some(message) = self.outbox.take() {
             let exchange = if is_request(&message) { self.request(message) } else { self.one_way(message) };
             self.exchanges.push(exchange);
         }

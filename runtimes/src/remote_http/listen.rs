@@ -14,7 +14,7 @@ use crate::event_stream::{EventStream, is_event_stream};
 
 /// What came of asking for the stream.
 pub enum Opened {
-    Stream(EventStream),
+    Stream(Box<EventStream>),
     /// The server has none (405), or another is open (409).
     Never,
     /// Perhaps later.
@@ -37,7 +37,8 @@ pub fn open(session: Arc<Session>, last_event_id: Option<Box<str>>) -> Opening {
             }
         };
         if response.status().is_success() && is_event_stream(&response) {
-            return Opened::Stream(EventStream::new(response.into_body(), limits.message_len_max, None));
+            let stream = EventStream::new(response.into_body(), limits.message_len_max, None);
+            return Opened::Stream(Box::new(stream));
         }
         let (status, body) = refusal(response, limits.write_timeout).await;
         match status {

@@ -1,1 +1,371 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
+use http::Method;
+use omcp_core::{ErrorKind, McpMessage};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::*;
+use crate::test_server::{
+    Answer, Seen, TestServer, answer, build, events, idle, live_events, message, next, notification, request,
+    result,
+};
+
+async fn connect(server: &TestServer) -> Box<dyn BackendConnection> {
+    let settings =
+        json!({ "url": server.url("/mcp"), "headers": { "X-Key": "k" }, "write_timeout_ms": 3000 });
+    build(&RemoteHttp, &settings).unwrap().connect().await.unwrap()
+}
+
+fn initialized(id: &str) -> Answer {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"protocolVersion":"2025-06-18","capabilities":{{}}}}}}"#
+    );
+    let mut answer = crate::test_server::json(body);
+    answer.headers_mut().insert("mcp-session-id", "s1".parse().unwrap());
+    answer
+}
+
+/// A legacy server: `handler` answers what is neither handshake, GET nor DELETE.
+async fn legacy(handler: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> TestServer {
+    TestServer::start(move |seen| {
+        let answer = match (seen.method.as_str(), seen.rpc().as_str()) {
+            ("POST", "initialize") => initialized(&seen.id()),
+            ("POST", "notifications/initialized") => answer(202, "text/plain", ""),
+            ("GET", _) if seen.header("last-event-id").is_none() => answer(405, "text/plain", ""),
+            ("DELETE", _) => answer(200, "text/plain", ""),
+            _ => handler(&seen),
+        };
+        async { answer }.boxed()
+    })
+    .await
+}
+
+async fn handshake(connection: &mut dyn BackendConnection) {
+    connection.send(request(0, "initialize")).await.unwrap();
+    assert_eq!(next(connection).await["result"]["protocolVersion"], "2025-06-18");
+    connection.send(notification("notifications/initialized")).await.unwrap();
+}
+
+fn modern(id: u64, method: &str, params: &str) -> McpMessage {
+    let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+    message(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}{params}}}}}"#))
+}
+
+fn reason(answer: &Value) -> &str {
+    assert_eq!(answer["error"]["code"], -32603, "{answer}");
+    answer["error"]["data"]["reason"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_legacy_session_from_handshake_to_delete() {
+    let streams = Arc::new(Mutex::new(Vec::<UnboundedSender<String>>::new()));
+    let open = Arc::clone(&streams);
+    let server = TestServer::start(move |seen| {
+        let answer = match (seen.method.as_str(), seen.rpc().as_str()) {
+            ("GET", _) => {
+                let (sender, answer) = live_events();
+                open.lock().unwrap().push(sender);
+                answer
+            }
+            ("DELETE", _) => answer(405, "text/plain", ""),
+            (_, "initialize") => initialized(&seen.id()),
+            (_, "tools/list") => crate::test_server::json(result(&seen.id())),
+            _ => answer(202, "text/plain", ""),
+        };
+        async { answer }.boxed()
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    connection.send(request(1, "tools/list")).await.unwrap();
+    assert_eq!(next(&mut *connection).await["id"], 1);
+    streams.lock().unwrap()[0]
+        .send("data: {\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n\n".into())
+        .unwrap();
+    assert_eq!(next(&mut *connection).await["method"], "ping");
+    connection.send(message(result("\"p\""))).await.unwrap();
+    idle(&mut *connection).await;
+    connection.close().await.unwrap();
+    connection.close().await.unwrap();
+    assert!(connection.recv().await.unwrap().is_none());
+
+    let seen = server.seen();
+    let order: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.rpc())).collect();
+    let want =
+        ["POST initialize", "POST notifications/initialized", "GET ", "POST tools/list", "POST ", "DELETE "];
+    assert_eq!(order, want);
+    assert_eq!((seen[0].header("mcp-session-id"), seen[0].header("mcp-protocol-version")), (None, None));
+    for seen in &seen[1..] {
+        assert_eq!(seen.header("mcp-session-id"), Some("s1"));
+        assert_eq!(seen.header("mcp-protocol-version"), Some("2025-06-18"));
+        assert_eq!(seen.header("x-key"), Some("k"));
+    }
+    assert_eq!(seen[3].header("accept"), Some("application/json, text/event-stream"));
+    assert_eq!((seen[2].header("accept"), seen[3].header("mcp-method")), (Some("text/event-stream"), None));
+}
+
+#[tokio::test]
+async fn a_session_id_on_an_error_is_not_adopted() {
+    let server = TestServer::start(|seen| {
+        let mut answer = answer(
+            400,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Missing session ID"}}"#,
+        );
+        answer.headers_mut().insert("mcp-session-id", "fresh".parse().unwrap());
+        assert_eq!(seen.method, Method::POST);
+        async { answer }.boxed()
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    connection.send(request(1, "initialize")).await.unwrap();
+    let answer = next(&mut *connection).await;
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(1), &json!(-32600)));
+    connection.send(request(2, "tools/list")).await.unwrap();
+    next(&mut *connection).await;
+    assert_eq!(server.seen()[1].header("mcp-session-id"), None);
+    connection.close().await.unwrap();
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn modern_requests_carry_modern_headers() {
+    let server = legacy(|seen| crate::test_server::json(result(&seen.id()))).await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    for (id, method, params, name) in [
+        (1, "tools/call", r#","name":"grüße""#, Some("=?base64?Z3LDvMOfZQ==?=")),
+        (2, "resources/read", r#","uri":"file:///a""#, Some("file:///a")),
+        (3, "tools/list", r#","name":"x""#, None),
+        (4, "server/discover", "", None),
+    ] {
+        connection.send(modern(id, method, params)).await.unwrap();
+        assert_eq!(next(&mut *connection).await["id"], id);
+        let seen = server.request(|seen| seen.rpc() == method).await;
+        assert_eq!(seen.header("mcp-protocol-version"), Some("2026-07-28"));
+        assert_eq!((seen.header("mcp-method"), seen.header("mcp-name")), (Some(method), name));
+        assert_eq!(seen.header("mcp-session-id"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_delivers_up_to_the_answer() {
+    let server = legacy(|seen| {
+        let id = seen.id();
+        events(format!(
+            ": hi\r\n\r\nid: 1\r\ndata:\r\n\r\ndata: {{\"jsonrpc\":\"2.0\",\r\ndata: \"method\":\"notifications/progress\"}}\r\n\r\n\
+             data: [{}, {}]\n\n",
+            result("77"),
+            result(&id)
+        ))
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    connection.send(request(5, "tools/call")).await.unwrap();
+    assert_eq!(next(&mut *connection).await["method"], "notifications/progress");
+    assert_eq!(next(&mut *connection).await["id"], 77);
+    assert_eq!(next(&mut *connection).await["id"], 5);
+    idle(&mut *connection).await;
+}
+
+#[tokio::test]
+async fn a_legacy_stream_is_resumed_where_it_broke() {
+    let server = legacy(|seen| match seen.header("last-event-id") {
+        Some("e1") => events("id: e2\nretry: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"a\"}\n\n"),
+        Some("e2") => events(format!("id: e3\ndata: {}\n\n", result("9"))),
+        _ => events("id: e1\nretry: 10\ndata: \n\n"),
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    connection.send(request(9, "tools/call")).await.unwrap();
+    assert_eq!(next(&mut *connection).await["method"], "a");
+    assert_eq!(next(&mut *connection).await["id"], 9);
+    assert_eq!(server.seen().iter().filter(|seen| seen.header("last-event-id").is_some()).count(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_resumed_loses_the_request() {
+    let server = legacy(|seen| match seen.header("last-event-id") {
+        Some(_) => answer(400, "text/plain", ""),
+        None if seen.rpc() == "noted" => events("id: e1\nretry: 1\ndata: \n\n"),
+        None => events(": nothing\n\n"),
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    for (id, sent) in [(1, request(1, "noted")), (2, request(2, "m")), (3, modern(3, "noted", ""))] {
+        connection.send(sent).await.unwrap();
+        let answer = next(&mut *connection).await;
+        assert_eq!((&answer["id"], reason(&answer)), (&json!(id), "stream_lost"));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_session_is_told_twice() {
+    for (status, body) in [
+        (404, ""),
+        (
+            400,
+            r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"No valid session ID provided"},"id":null}"#,
+        ),
+    ] {
+        let server = legacy(move |_| answer(status, "application/json", body)).await;
+        let mut connection = connect(&server).await;
+        handshake(&mut *connection).await;
+        connection.send(request(1, "tools/call")).await.unwrap();
+        let answer = next(&mut *connection).await;
+        assert_eq!((&answer["id"], reason(&answer)), (&json!(1), "session_lost"));
+        assert_eq!(connection.recv().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert!(connection.recv().await.unwrap().is_none());
+        assert!(connection.send(request(2, "m")).await.is_err());
+        connection.close().await.unwrap();
+        assert!(server.seen().iter().all(|seen| seen.method != Method::DELETE));
+    }
+}
+
+#[tokio::test]
+async fn every_request_gets_an_answer() {
+    let server = TestServer::start(|seen| {
+        let answer = match seen.rpc().as_str() {
+            "auth" => answer(
+                401,
+                "application/json",
+                r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#,
+            ),
+            "down" => answer(503, "text/html", "<html>"),
+            "moved" => answer(308, "text/plain", ""),
+            "html" => answer(200, "text/html", "<html>"),
+            "accepted" => answer(202, "text/plain", ""),
+            "ndjson" => crate::test_server::json(format!("{0}\n{0}", result("1"))),
+            "other" => crate::test_server::json(result("1234")),
+            _ => panic!("unexpected"),
+        };
+        async { answer }.boxed()
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    for (method, want, status) in [
+        ("auth", "upstream_auth", Some(401)),
+        ("down", "upstream_unavailable", Some(503)),
+        ("moved", "upstream_unavailable", Some(308)),
+        ("html", "protocol_violation", None),
+        ("accepted", "protocol_violation", None),
+        ("ndjson", "protocol_violation", None),
+    ] {
+        connection.send(request(1, method)).await.unwrap();
+        let answer = next(&mut *connection).await;
+        assert_eq!((&answer["id"], reason(&answer)), (&json!(1), want), "{method}");
+        assert_eq!(answer["error"]["data"].get("status").and_then(Value::as_u64), status, "{method}");
+    }
+    connection.send(request(1, "other")).await.unwrap();
+    assert_eq!(next(&mut *connection).await["id"], 1234);
+    assert_eq!(reason(&next(&mut *connection).await), "protocol_violation");
+    drop(server);
+    let mut connection =
+        build(&RemoteHttp, &json!({ "url": "http://127.0.0.1:1/" })).unwrap().connect().await.unwrap();
+    connection.send(request(1, "m")).await.unwrap();
+    let answer = next(&mut *connection).await;
+    assert_eq!(reason(&answer), "upstream_unavailable");
+    assert!(answer["error"]["message"].as_str().unwrap().starts_with("could not connect to 127.0.0.1:1"));
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_a_timeout() {
+    let server = TestServer::start(|_| std::future::pending().boxed()).await;
+    let settings = json!({ "url": server.url("/"), "call_timeout_ms": 50 });
+    let mut connection = build(&RemoteHttp, &settings).unwrap().connect().await.unwrap();
+    connection.send(request(1, "m")).await.unwrap();
+    assert_eq!(reason(&next(&mut *connection).await), "timeout");
+}
+
+#[tokio::test]
+async fn a_cancelled_modern_request_closes_its_stream_and_a_legacy_one_is_told() {
+    let streams = Arc::new(Mutex::new(Vec::<UnboundedSender<String>>::new()));
+    let open = Arc::clone(&streams);
+    let server = legacy(move |seen| {
+        if seen.rpc() == "notifications/cancelled" {
+            return answer(202, "text/plain", "");
+        }
+        let (sender, answer) = live_events();
+        open.lock().unwrap().push(sender);
+        answer
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    connection.send(modern(1, "tools/call", "")).await.unwrap();
+    connection.send(request(2, "tools/call")).await.unwrap();
+    idle(&mut *connection).await;
+    for id in [1, 2] {
+        let params = format!(r#"{{"requestId":{id}}}"#);
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+        connection.send(message(text)).await.unwrap();
+        idle(&mut *connection).await;
+    }
+    let told: Vec<_> =
+        server.seen().into_iter().filter(|seen| seen.rpc() == "notifications/cancelled").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].json()["params"]["requestId"], 2);
+    let streams = streams.lock().unwrap().clone();
+    assert_eq!(streams.len(), 2);
+    for stream in streams {
+        tokio::time::timeout(Duration::from_secs(5), stream.closed()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_more_requests_travel_at_once_than_allowed() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, peak) = (Arc::clone(&now), Arc::clone(&most));
+    let server = TestServer::start(move |seen| {
+        let (count, peak) = (Arc::clone(&count), Arc::clone(&peak));
+        async move {
+            peak.fetch_max(count.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            count.fetch_sub(1, Ordering::SeqCst);
+            crate::test_server::json(result(&seen.id()))
+        }
+        .boxed()
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    for id in 0..300 {
+        connection.send(request(id, "m")).await.unwrap();
+    }
+    let mut ids = Vec::new();
+    while ids.len() < 300 {
+        ids.push(next(&mut *connection).await["id"].as_u64().unwrap());
+    }
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(0..300));
+    assert!(most.load(Ordering::SeqCst) <= crate::outbox::REQUESTS_IN_FLIGHT_MAX);
+}
+
+#[test]
+fn the_fast_path_is_told_and_bad_settings_name_the_field() {
+    let settings = json!({ "url": "https://h/mcp", "headers": { "Authorization": "Bearer s" }, "connect_timeout_ms": 7 });
+    let runtime = build(&RemoteHttp, &settings).unwrap();
+    let upstream = runtime.http().unwrap();
+    assert_eq!(
+        (upstream.url.as_str(), upstream.connect_timeout),
+        ("https://h/mcp", Duration::from_millis(7))
+    );
+    assert_eq!(upstream.headers, [("authorization".to_owned(), "Bearer s".to_owned())]);
+    assert!(!format!("{upstream:?}").contains("Bearer"));
+    for (settings, want) in [
+        (json!({ "url": "ftp://h/mcp" }), "url: has to begin with http:// or https://"),
+        (json!({ "url": "http://u@h/" }), "url: must not hold a user name or password; use headers"),
+        (
+            json!({ "url": "http://h/", "message_len_max": 0 }),
+            "message_len_max: has to be between 1024 and 268435456 bytes",
+        ),
+    ] {
+        let Err(error) = build(&RemoteHttp, &settings) else { panic!("{settings} accepted") };
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidSettings, want));
+    }
+}
