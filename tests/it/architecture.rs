@@ -48,8 +48,6 @@ fn a_module_circle_is_found() {
 }
 
 fn faults_of(fixture: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("it/fixtures/architecture")
-        .join(fixture);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/fixtures/architecture").join(fixture);
     rules::faults(&Workspace::load(&root))
 }

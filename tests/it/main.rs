@@ -2,3 +2,19 @@
 
 /// Which crate may use which; no circles between modules.
 mod architecture;
+/// The control plane knows the settings of the built-in runtime types.
+mod schemas;
+
+/// A manifest reaches every node.
+mod apply_reaches_node;
+/// What a client does directly it also does through a node.
+mod call_through_node;
+/// One control plane, three nodes, twenty backends: what may be killed and edited meanwhile.
+mod fleet;
+/// A node without its control plane.
+mod last_good;
+/// An older copy of the database is put back.
+mod restored_store;
+
+/// Servers that misbehave.
+mod bad_backends;

@@ -27,10 +27,7 @@ pub struct ModuleTree {
 
 impl ModuleTree {
     pub fn load(root: &Path) -> Self {
-        let mut tree = Self {
-            files: Vec::new(),
-            test: false,
-        };
+        let mut tree = Self { files: Vec::new(), test: false };
         tree.add(root, Vec::new(), root.parent().expect("a file has a folder"));
         tree
     }
@@ -44,23 +41,14 @@ impl ModuleTree {
         if self.test {
             named = Named::default();
         }
-        self.files.push(SourceFile {
-            path: path.to_owned(),
-            place: place.clone(),
-            named,
-        });
+        self.files.push(SourceFile { path: path.to_owned(), place: place.clone(), named });
         for child in children {
             let own_file = folder.join(format!("{child}.rs"));
-            let file = if own_file.exists() {
-                own_file
-            } else {
-                folder.join(&child).join("mod.rs")
-            };
-            self.add(
-                &file,
-                [place.clone(), vec![child.clone()]].concat(),
-                &folder.join(&child),
-            );
+            let file = if own_file.exists() { own_file } else { folder.join(&child).join("mod.rs") };
+            let outer = self.test;
+            self.test |= test_children.contains(&child);
+            self.add(&file, [place.clone(), vec![child.clone()]].concat(), &folder.join(&child));
+            self.test = outer;
         }
     }
 
@@ -70,10 +58,7 @@ impl ModuleTree {
         for file in &self.files {
             let from = file.place.first().cloned().unwrap_or_else(|| ROOT.to_owned());
             let targets = file.named.inside.iter().map(|path| self.owner(path));
-            arrows
-                .entry(from.clone())
-                .or_default()
-                .extend(targets.filter(|to| *to != from));
+            arrows.entry(from.clone()).or_default().extend(targets.filter(|to| *to != from));
         }
         arrows
     }
@@ -82,27 +67,17 @@ impl ModuleTree {
     fn owner(&self, path: &[String]) -> String {
         let root = &self.files[0].named;
         let first = path.first().map_or("", String::as_str);
-        if root
-            .children
-            .iter()
-            .chain(&root.inline)
-            .any(|module| module == first)
-        {
+        if root.children.iter().chain(&root.inline).any(|module| module == first) {
             return first.to_owned();
         }
-        let passed_on = root
-            .passed_on
-            .iter()
-            .find(|passed| passed.last().is_some_and(|name| name == first));
+        let passed_on = root.passed_on.iter().find(|passed| passed.last().is_some_and(|name| name == first));
         passed_on.map_or_else(|| ROOT.to_owned(), |passed| passed[0].clone())
     }
 
     /// Top-level modules that hold a runtime type, each with the module paths it names.
     pub fn runtimes(&self) -> BTreeMap<String, &Path> {
         let runtimes = self.files.iter().filter(|file| file.named.is_runtime);
-        runtimes
-            .filter_map(|file| Some((file.place.first()?.clone(), file.path.as_path())))
-            .collect()
+        runtimes.filter_map(|file| Some((file.place.first()?.clone(), file.path.as_path()))).collect()
     }
 }
 

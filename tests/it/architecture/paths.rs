@@ -24,10 +24,7 @@ pub struct Named {
 /// Reads `source`, the file of the module `place` (its path from the crate's root).
 pub fn named(source: &str, place: &[String]) -> Named {
     let tokens: TokenStream = source.parse().expect("a source file is Rust");
-    let mut reader = Reader {
-        named: Named::default(),
-        place: place.to_vec(),
-    };
+    let mut reader = Reader { named: Named::default(), place: place.to_vec() };
     reader.read(&tokens.into_iter().collect::<Vec<_>>());
     reader.named
 }
@@ -88,10 +85,7 @@ impl Reader {
             return 1; // what a type captures
         }
         let public = at > 0 && word(tokens.get(at - 1)).as_deref() == Some("pub");
-        let end = tokens[at..]
-            .iter()
-            .position(|token| is_punct(token, ';'))
-            .unwrap_or(tokens.len() - at);
+        let end = tokens[at..].iter().position(|token| is_punct(token, ';')).unwrap_or(tokens.len() - at);
         let start = self.named.inside.len();
         for path in expand(&tokens[at + 1..at + end]) {
             self.keep(path);
@@ -110,9 +104,7 @@ impl Reader {
             length += 3;
         }
         if length > 1 {
-            expand(&tokens[..length])
-                .into_iter()
-                .for_each(|path| self.keep(path));
+            expand(&tokens[..length]).into_iter().for_each(|path| self.keep(path));
         }
         length
     }
@@ -161,25 +153,16 @@ fn expand(tokens: &[TokenTree]) -> Vec<Vec<String>> {
             _ => {}
         }
     }
-    if prefix.is_empty() {
-        Vec::new()
-    } else {
-        vec![prefix]
-    }
+    if prefix.is_empty() { Vec::new() } else { vec![prefix] }
 }
 
 /// Whether `#[cfg(test)]` stands before the module at `at`.
 fn is_test(tokens: &[TokenTree], at: usize) -> bool {
-    let before = tokens[..at]
-        .iter()
-        .rev()
-        .take_while(|token| !is_punct(token, ';'));
+    let before = tokens[..at].iter().rev().take_while(|token| !is_punct(token, ';'));
     let attributes = before.take_while(
         |token| !matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace),
     );
-    attributes
-        .into_iter()
-        .any(|token| token.to_string().replace(' ', "") == "[cfg(test)]")
+    attributes.into_iter().any(|token| token.to_string().replace(' ', "") == "[cfg(test)]")
 }
 
 fn word(token: Option<&TokenTree>) -> Option<String> {
@@ -206,11 +189,7 @@ mod tests {
     use super::*;
 
     fn inside(source: &str) -> Vec<String> {
-        named(source, &["a".into(), "b".into()])
-            .inside
-            .iter()
-            .map(|path| path.join("::"))
-            .collect()
+        named(source, &["a".into(), "b".into()]).inside.iter().map(|path| path.join("::")).collect()
     }
 
     #[test]
@@ -223,25 +202,14 @@ mod tests {
             mod n { use super::o; }
             pub(crate) fn p() { std::mem::drop(1) }
         "#;
-        let want = [
-            "c::D",
-            "e::self",
-            "e::F",
-            "a::h::I",
-            "j::J",
-            "k",
-            "a::b::l::m",
-            "a::b::o",
-        ];
+        let want = ["c::D", "e::self", "e::F", "a::h::I", "j::J", "k", "a::b::l::m", "a::b::o"];
         assert_eq!(inside(source), want);
     }
 
     #[test]
     fn test_code_does_not_count() {
-        let found = named(
-            "#[cfg(test)] mod a { use crate::b::C; } use crate::d::E; #[cfg(test)] mod f;",
-            &[],
-        );
+        let found =
+            named("#[cfg(test)] mod a { use crate::b::C; } use crate::d::E; #[cfg(test)] mod f;", &[]);
         assert_eq!(found.inside, [["d", "E"]]);
         assert_eq!(found.test_children, ["f"]);
     }

@@ -52,22 +52,13 @@ fn forbidden_dependencies(found: &Crate) -> Vec<String> {
     };
     let forbidden = |link: &&String| !allowed.contains(&link.trim_start_matches("omcp-"));
     let links = found.links.iter().chain(&found.test_links).filter(forbidden);
-    let allowed = if allowed.is_empty() {
-        "nothing".to_owned()
-    } else {
-        allowed.join(", ")
-    };
-    links
-        .map(|link| format!("{name} depends on {link}: {name} may depend on {allowed}"))
-        .collect()
+    let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+    links.map(|link| format!("{name} depends on {link}: {name} may depend on {allowed}")).collect()
 }
 
 fn circles(found: &Crate, tree: &ModuleTree) -> Vec<String> {
     let circles = circle::circles(&tree.arrows());
-    circles
-        .iter()
-        .map(|way| format!("{}: modules form a circle: {}", found.name, way.join(" -> ")))
-        .collect()
+    circles.iter().map(|way| format!("{}: modules form a circle: {}", found.name, way.join(" -> "))).collect()
 }
 
 fn confined(found: &Crate, tree: &ModuleTree) -> Vec<String> {
@@ -91,11 +82,7 @@ fn runtime_imports(found: &Crate, tree: &ModuleTree) -> Vec<String> {
     let arrows = tree.arrows();
     let mut faults = Vec::new();
     for (name, path) in runtimes.iter().filter(|_| found.name == "runtimes") {
-        let targets = arrows
-            .get(name)
-            .into_iter()
-            .flatten()
-            .filter(|to| runtimes.contains_key(*to));
+        let targets = arrows.get(name).into_iter().flatten().filter(|to| runtimes.contains_key(*to));
         faults
             .extend(targets.map(|to| format!("{}: runtime {name} imports runtime {to}", shown(found, path))));
     }
@@ -104,16 +91,11 @@ fn runtime_imports(found: &Crate, tree: &ModuleTree) -> Vec<String> {
 
 /// A file outside the module tree would escape the check.
 fn orphans(found: &Crate, trees: &[ModuleTree]) -> Vec<String> {
-    let known: BTreeSet<&PathBuf> = trees
-        .iter()
-        .flat_map(|tree| &tree.files)
-        .map(|file| &file.path)
-        .collect();
+    let known: BTreeSet<&PathBuf> =
+        trees.iter().flat_map(|tree| &tree.files).map(|file| &file.path).collect();
     let files = modules::rust_files(&found.dir.join("src"));
     let orphans = files.iter().filter(|file| !known.contains(file));
-    orphans
-        .map(|file| format!("{} belongs to no module", shown(found, file)))
-        .collect()
+    orphans.map(|file| format!("{} belongs to no module", shown(found, file))).collect()
 }
 
 fn shown(found: &Crate, path: &Path) -> String {

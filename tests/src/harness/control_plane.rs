@@ -20,8 +20,8 @@ impl ControlPlane {
         let database = folder.join("control-plane.db");
         let mut new = Self { database, process: None, admin: String::new(), sync: String::new() };
         let mut process = new.spawn("127.0.0.1:0", "127.0.0.1:0");
-        new.admin = process.says("admin listening on ");
-        new.sync = process.says("sync listening on ");
+        new.admin = url(&process.says("admin="));
+        new.sync = url(&process.says("sync="));
         new.process = Some(process);
         new
     }
@@ -30,7 +30,7 @@ impl ControlPlane {
     pub fn restart(&mut self) {
         self.process = None;
         let mut process = self.spawn(address(&self.admin), address(&self.sync));
-        process.says("sync listening on ");
+        process.says("sync=");
         self.process = Some(process);
     }
 
@@ -56,9 +56,13 @@ impl ControlPlane {
     fn spawn(&self, admin: &str, sync: &str) -> Process {
         let mut command = Command::new(process::program("omcp-control-plane"));
         command.arg("--db").arg(&self.database);
-        command.args(["--admin-listen", admin, "--sync-listen", sync]);
+        command.args(["--admin-listen", admin, "--sync-listen", sync]).env("NO_COLOR", "1");
         Process::start("control plane", &mut command)
     }
+}
+
+fn url(address: &str) -> String {
+    format!("http://{}", self::address(address))
 }
 
 /// The address of a URL without a path.

@@ -64,8 +64,7 @@ impl Process {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             let lines = self.log.lines();
-            let found =
-                lines.iter().filter(|line| !line.starts_with("  ")).find_map(|line| line.split_once(word));
+            let found = lines.iter().find_map(|line| line.split_once(word));
             if let Some((_, rest)) = found {
                 return rest.split_whitespace().next().unwrap_or_default().to_owned();
             }
