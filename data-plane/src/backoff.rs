@@ -22,7 +22,9 @@ mod tests {
     #[test]
     fn grows_to_the_bound_and_no_further() {
         let (first, max) = (Duration::from_millis(50), Duration::from_secs(15));
-        for (failures, bound) in [(0, 50), (1, 50), (2, 100), (5, 800), (9, 12_800), (10, 15_000), (u32::MAX, 15_000)] {
+        for (failures, bound) in
+            [(0, 50), (1, 50), (2, 100), (5, 800), (9, 12_800), (10, 15_000), (u32::MAX, 15_000)]
+        {
             for _ in 0..20 {
                 assert!(full_jitter(failures, first, max) <= Duration::from_millis(bound), "{failures}");
             }

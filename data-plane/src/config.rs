@@ -89,7 +89,9 @@ impl From<Args> for NodeConfig {
 /// A setting that cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
-    #[error("{flag} {address} is reached from other machines, and nothing there is encrypted or authenticated: use a loopback address, or add --insecure-listen if the network in front of it is trusted")]
+    #[error(
+        "{flag} {address} is reached from other machines, and nothing there is encrypted or authenticated: use a loopback address, or add --insecure-listen if the network in front of it is trusted"
+    )]
     Exposed { flag: &'static str, address: SocketAddr },
     #[error("--control-plane {0:?} is not an http:// URL with a host")]
     ControlPlane(String),
@@ -110,7 +112,8 @@ impl NodeConfig {
         if !url.is_some_and(|url| url.scheme_str() == Some("http") && url.host().is_some()) {
             return Err(InvalidConfig::ControlPlane(self.control_plane.clone()));
         }
-        let named = (1..=63).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_graphic());
+        let named =
+            (1..=63).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_graphic());
         if named { Ok(()) } else { Err(InvalidConfig::Name(self.name.clone())) }
     }
 
@@ -130,8 +133,14 @@ pub fn url(address: SocketAddr) -> String {
 
 fn host_name() -> String {
     let file = |path| std::fs::read_to_string(path).ok();
-    let found = std::env::var("HOSTNAME").ok().or_else(|| file("/proc/sys/kernel/hostname")).or_else(|| file("/etc/hostname"));
-    found.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "node".to_owned())
+    let found = std::env::var("HOSTNAME")
+        .ok()
+        .or_else(|| file("/proc/sys/kernel/hostname"))
+        .or_else(|| file("/etc/hostname"));
+    found
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "node".to_owned())
 }
 
 fn default_state_dir(name: &str) -> PathBuf {
@@ -139,7 +148,8 @@ fn default_state_dir(name: &str) -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
     let base = state.or_else(home).unwrap_or_else(|| PathBuf::from("."));
     // A name may hold any visible character; a directory may not.
-    let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
     base.join("omcp/nodes").join(plain)
 }
 

@@ -119,7 +119,8 @@ impl Node {
         let Self { config, mcp, admin, set, client, starts, .. } = self;
         let (stop_sync, sync_stopping) = watch::channel(false);
         let (stop_front, front_stopping) = watch::channel(false);
-        let pages = Arc::new(Admin::new(config.name.clone(), set.clone(), client.view(), sync_stopping.clone()));
+        let pages =
+            Arc::new(Admin::new(config.name.clone(), set.clone(), client.view(), sync_stopping.clone()));
         let admin = tokio::spawn(admin::serve(admin, pages));
         let mut front = tokio::spawn(front::serve(mcp, set.table().clone(), config.front, front_stopping));
         let client = tokio::spawn(client.run(sync_stopping));
@@ -237,3 +238,6 @@ pub fn runtime_types(registry: &RuntimeRegistry) -> Vec<RuntimeType> {
     });
     described.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,10 +38,18 @@ pub fn text(view: &View, statuses: &[BackendStatus], connections_opened: u64) ->
     page.metric("omcp_control_plane_connected", "gauge", "Whether the sync stream is open.");
     page.sample("omcp_control_plane_connected", "", u8::from(view.connected));
     if let Some(heard) = view.heard {
-        page.metric("omcp_control_plane_silence_seconds", "gauge", "Time since the control plane was last heard.");
+        page.metric(
+            "omcp_control_plane_silence_seconds",
+            "gauge",
+            "Time since the control plane was last heard.",
+        );
         page.sample("omcp_control_plane_silence_seconds", "", heard.elapsed().as_secs_f64());
     }
-    page.metric("omcp_connections_opened_total", "counter", "Connections to backends opened since the start.");
+    page.metric(
+        "omcp_connections_opened_total",
+        "counter",
+        "Connections to backends opened since the start.",
+    );
     page.sample("omcp_connections_opened_total", "", connections_opened);
     backends(&mut page, statuses);
     page.0

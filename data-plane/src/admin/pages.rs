@@ -51,7 +51,11 @@ impl Admin {
             ["config"] => self.config().await,
             ["metrics"] => self.metrics().await,
             ["backends", name, "logs"] => self.logs(name, uri.query().unwrap_or_default()).await,
-            _ => page(StatusCode::NOT_FOUND, TEXT, "pages: /healthz /readyz /config /metrics /backends/NAME/logs\n"),
+            _ => page(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "pages: /healthz /readyz /config /metrics /backends/NAME/logs\n",
+            ),
         }
     }
 
@@ -61,7 +65,11 @@ impl Admin {
             return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n");
         }
         if !self.view.borrow().is_loaded() {
-            return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "no definitions yet: no last-good file, and no snapshot\n");
+            return page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                TEXT,
+                "no definitions yet: no last-good file, and no snapshot\n",
+            );
         }
         page(StatusCode::OK, TEXT, "ready\n")
     }
@@ -83,7 +91,7 @@ impl Admin {
             "held_mass_removal": view.held_mass_removal,
             "control_plane": {
                 "connected": view.connected,
-                "silent_ms": view.heard.map(|heard| milliseconds(heard)),
+                "silent_ms": view.heard.map(milliseconds),
                 "last_error": view.last_error,
             },
             "rejections": all.map(rejection).collect::<Vec<_>>(),
@@ -132,7 +140,11 @@ fn follow(stderr: &StderrRing, count: usize) -> Body {
 }
 
 fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 fn source(source: ResumeSource) -> &'static str {

@@ -64,8 +64,9 @@ impl Builder {
     /// # Errors
     /// `DECODE` for bytes that are no spec, `INVALID` for a spec that breaks a rule.
     pub fn read(name: &BackendName, spec: &Bytes) -> Result<Backend, Refusal> {
-        let spec = BackendSpec::decode(spec.clone())
-            .map_err(|error| Refusal::new(RejectionCode::Decode, "", format!("the spec cannot be read: {error}")))?;
+        let spec = BackendSpec::decode(spec.clone()).map_err(|error| {
+            Refusal::new(RejectionCode::Decode, "", format!("the spec cannot be read: {error}"))
+        })?;
         omcp_proto::convert::backend(name.as_str(), &spec).map_err(|found| {
             let field = found.first().map(|first| first.field.clone()).unwrap_or_default();
             let reasons: Vec<_> = found.iter().map(ToString::to_string).collect();
@@ -83,12 +84,13 @@ impl Builder {
         revision: Revision,
         stderr: &Arc<StderrRing>,
     ) -> Result<Arc<Served>, Refusal> {
-        let env = self.environment(&backend).map_err(|(field, error)| {
-            Refusal { field, ..Refusal::from(&error) }
-        })?;
+        let env = self
+            .environment(&backend)
+            .map_err(|(field, error)| Refusal { field, ..Refusal::from(&error) })?;
         let context = RuntimeContext { backend: backend.name.clone(), env, stderr: stderr.clone() };
         let runtime = self.runtime(&backend, context).map_err(|error| Refusal::from(&error))?;
-        let upstream = runtime.http().map(Upstream::new).transpose().map_err(|error| Refusal::from(&error))?;
+        let upstream =
+            runtime.http().map(Upstream::new).transpose().map_err(|error| Refusal::from(&error))?;
         Ok(Served::new(backend, revision, runtime.into(), upstream.map(Arc::new), self.shared.clone()))
     }
 
@@ -105,7 +107,10 @@ impl Builder {
             AssertUnwindSafe(|| self.registry.create_runtime(&backend.runtime, &*self.resolve, context));
         catch_unwind(create).unwrap_or_else(|_| {
             let name = backend.runtime.type_name();
-            Err(GatewayError::new(ErrorKind::Internal, format!("runtime type {name} panicked while it was built")))
+            Err(GatewayError::new(
+                ErrorKind::Internal,
+                format!("runtime type {name} panicked while it was built"),
+            ))
         })
     }
 }

@@ -42,14 +42,20 @@ impl Dialogue {
         })
     }
 
-    async fn exchange(&mut self, method: &str, params: &Value) -> Result<Result<Value, Refused>, GatewayError> {
+    async fn exchange(
+        &mut self,
+        method: &str,
+        params: &Value,
+    ) -> Result<Result<Value, Refused>, GatewayError> {
         let id = self.next_id;
         self.next_id += 1;
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
         let own = id.to_string();
         loop {
             let Some(message) = self.connection.recv().await? else {
-                return Err(GatewayError::closed(format!("the connection ended before an answer to {method}")));
+                return Err(GatewayError::closed(format!(
+                    "the connection ended before an answer to {method}"
+                )));
             };
             match message.method() {
                 Some(asked) if message.id().is_some() => self.answer(asked, &message).await?,
@@ -98,8 +104,9 @@ impl Dialogue {
 }
 
 fn read(message: &McpMessage, method: &str) -> Result<Result<Value, Refused>, GatewayError> {
-    let mut answer: Value = serde_json::from_slice(message.bytes())
-        .map_err(|error| GatewayError::protocol(format!("the answer to {method} is not JSON")).with_source(error))?;
+    let mut answer: Value = serde_json::from_slice(message.bytes()).map_err(|error| {
+        GatewayError::protocol(format!("the answer to {method} is not JSON")).with_source(error)
+    })?;
     if let Some(error) = answer.get_mut("error") {
         let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         return Ok(Err(Refused { code, data: error.get_mut("data").map(Value::take).unwrap_or_default() }));

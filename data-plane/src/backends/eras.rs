@@ -27,7 +27,11 @@ impl Eras {
 
     /// The words of `BackendStatus.eras`.
     pub fn names(self) -> Vec<String> {
-        [Era::Legacy, Era::Modern].into_iter().filter(|era| self.has(*era)).map(|era| era.to_string()).collect()
+        [Era::Legacy, Era::Modern]
+            .into_iter()
+            .filter(|era| self.has(*era))
+            .map(|era| era.to_string())
+            .collect()
     }
 
     /// What a definition that pins its era speaks; `None` leaves it to a probe.

@@ -9,6 +9,8 @@
 //! - [`schemas`]: which arguments of its tools travel as headers as well
 //! - [`lane`]: one upstream protocol context
 //! - [`queue`]: what is to be probed next
+//! - [`life`]: how far a definition is from its end
+//! - [`turns`]: few connections are opened at once
 //! - [`served`]: one built definition: what fronts and sessions hold
 //! - [`dialogue`], [`probe`]: asking a backend what it speaks
 //! - [`prober`]: the few workers that do so
@@ -24,6 +26,7 @@ pub mod entry;
 pub mod eras;
 pub mod health;
 pub mod lane;
+pub mod life;
 pub mod probe;
 pub mod prober;
 pub mod queue;
@@ -32,6 +35,7 @@ pub mod served;
 pub mod set;
 pub mod stderr;
 pub mod table;
+pub mod turns;
 
 pub use eras::Eras;
 pub use served::{Served, SessionGuard};

@@ -136,7 +136,8 @@ fn names(versions: &Value, known: impl Fn(&str) -> bool) -> bool {
 
 fn foreign(supported: &Value) -> GatewayError {
     let text: String = supported.to_string().chars().take(200).collect();
-    let context = format!("the backend speaks revisions {text} only; this gateway speaks up to {}", Revision::LATEST);
+    let context =
+        format!("the backend speaks revisions {text} only; this gateway speaks up to {}", Revision::LATEST);
     GatewayError::new(ErrorKind::Unsupported, context)
 }
 
@@ -154,7 +155,11 @@ async fn modern(served: &Served) -> Result<Findings, GatewayError> {
     }
 }
 
-async fn modern_on(served: &Served, mut dialogue: Dialogue, discovered: &Value) -> Result<Findings, GatewayError> {
+async fn modern_on(
+    served: &Served,
+    mut dialogue: Dialogue,
+    discovered: &Value,
+) -> Result<Findings, GatewayError> {
     let tools = match has_tools(discovered) {
         true => list_tools(&mut dialogue, Era::Modern).await,
         false => None,
@@ -210,7 +215,8 @@ async fn handshake(dialogue: &mut Dialogue) -> Result<Findings, NoHandshake> {
 
 fn check_version(initialized: &Value) -> Result<(), NoHandshake> {
     let version = &initialized["protocolVersion"];
-    let known = version.as_str().and_then(Revision::parse).is_some_and(|revision| revision.era() == Era::Legacy);
+    let known =
+        version.as_str().and_then(Revision::parse).is_some_and(|revision| revision.era() == Era::Legacy);
     if known { Ok(()) } else { Err(NoHandshake::Because(foreign(version))) }
 }
 

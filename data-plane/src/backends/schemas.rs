@@ -43,8 +43,10 @@ mod tests {
 
     #[test]
     fn only_annotated_tools_are_kept() {
-        let schema = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
-        let tools = [json!({"name": "a", "inputSchema": schema}), json!({"name": "b", "inputSchema": {}}), json!({})];
+        let schema =
+            json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+        let tools =
+            [json!({"name": "a", "inputSchema": schema}), json!({"name": "b", "inputSchema": {}}), json!({})];
         let headers = ToolHeaders::of(&tools);
         assert_eq!(headers.get("a").map(|params| params.len()), Some(1));
         assert!(headers.get("b").is_none());

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
-use omcp_core::{BackendName, Revision, RuntimeRegistry};
 use omcp_core::reference::Resolve;
+use omcp_core::{BackendName, Revision, RuntimeRegistry};
 use omcp_proto::v1::{BackendStatus, Rejection, RejectionCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -292,7 +292,10 @@ impl Owner {
     fn statuses(&self, only: Option<BTreeSet<BackendName>>) -> Statuses {
         let now = Instant::now();
         let Some(names) = only else {
-            return Statuses { present: self.entries.values().map(|entry| entry.status(now)).collect(), gone: vec![] };
+            return Statuses {
+                present: self.entries.values().map(|entry| entry.status(now)).collect(),
+                gone: vec![],
+            };
         };
         let mut statuses = Statuses::default();
         for name in names {

@@ -37,12 +37,12 @@ impl StderrRing {
     /// The newest lines that fit `len_max` bytes, oldest first.
     pub fn tail(&self, len_max: usize) -> Vec<String> {
         let ring = self.lock();
-        let mut len = 0;
-        let fits = |line: &&Box<str>| {
-            len += line.len();
-            len <= len_max
-        };
-        let mut lines: Vec<_> = ring.lines.iter().rev().take_while(fits).map(|line| line.to_string()).collect();
+        let mut room = len_max;
+        let newest_first = ring.lines.iter().rev().map_while(|line| {
+            room = room.checked_sub(line.len())?;
+            Some(line.to_string())
+        });
+        let mut lines: Vec<_> = newest_first.collect();
         lines.reverse();
         lines
     }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use omcp_core::{
-    BackendConnection, GatewayError, HttpUpstream, McpMessage, Runtime, RuntimeContext, RuntimeRegistry, RuntimeType,
+    BackendConnection, GatewayError, HttpUpstream, McpMessage, Runtime, RuntimeContext, RuntimeRegistry,
+    RuntimeType,
 };
 use omcp_proto::v1::BackendSpec;
 use prost::Message;
@@ -30,7 +31,11 @@ impl Log {
     /// Lets peers of this label refuse connections, or no longer.
     pub fn set_down(&self, label: &str, down: bool) {
         let mut labels = self.down.lock().unwrap();
-        if down { labels.insert(label.to_owned()) } else { labels.remove(label) };
+        if down {
+            labels.insert(label.to_owned())
+        } else {
+            labels.remove(label)
+        };
     }
 
     pub fn connected(&self) -> usize {
@@ -147,14 +152,18 @@ impl Peer {
     fn answer(&mut self, method: &str, id: &Value) {
         let said = match (self.speaks.as_str(), method) {
             ("broken", _) => Err(-32603),
-            ("future", "server/discover") => return self.refuse(id, -32022, json!({"supported": ["2099-01-01"]})),
+            ("future", "server/discover") => {
+                return self.refuse(id, -32022, json!({"supported": ["2099-01-01"]}));
+            }
             ("future", _) => Err(-32601),
             ("both" | "modern", "server/discover") if self.era != Some("legacy") => {
                 self.era = Some("modern");
                 Ok(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
             }
             ("modern", "initialize") => return self.refuse(id, -32022, json!({"supported": ["2026-07-28"]})),
-            ("both", "initialize") if self.era == Some("modern") => return self.refuse(id, -32022, Value::Null),
+            ("both", "initialize") if self.era == Some("modern") => {
+                return self.refuse(id, -32022, Value::Null);
+            }
             (_, "initialize") => {
                 self.era = Some("legacy");
                 Ok(json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}}))

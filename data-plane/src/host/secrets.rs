@@ -28,11 +28,14 @@ impl Secrets {
             return Err(missing(format!("${{file:{name}}} has no value: {hint}")));
         };
         if !is_plain(name) {
-            return Err(missing(format!("${{file:{name}}} has no value: a secret is one file name without a path")));
+            return Err(missing(format!(
+                "${{file:{name}}} has no value: a secret is one file name without a path"
+            )));
         }
         read_bounded(&directory.join(name)).map_err(|error| {
             let place = directory.display();
-            missing(format!("${{file:{name}}} has no value: cannot read {name} in {place}")).with_source(error)
+            missing(format!("${{file:{name}}} has no value: cannot read {name} in {place}"))
+                .with_source(error)
         })
     }
 }
@@ -64,7 +67,8 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
     if read as u64 > SECRET_LEN_MAX {
         return Err(std::io::Error::other(format!("longer than {SECRET_LEN_MAX} bytes")));
     }
-    let trimmed = text.strip_suffix('\n').map_or(text.as_str(), |rest| rest.strip_suffix('\r').unwrap_or(rest));
+    let trimmed =
+        text.strip_suffix('\n').map_or(text.as_str(), |rest| rest.strip_suffix('\r').unwrap_or(rest));
     text.truncate(trimmed.len());
     Ok(text)
 }
@@ -85,7 +89,9 @@ mod tests {
     fn a_file_loses_one_line_end_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let secrets = Secrets::new(Some(directory.path().to_owned()));
-        for (name, content, want) in [("a", "x\n", "x"), ("b", "x\r\n", "x"), ("c", " x\n\n", " x\n"), ("d", "", "")] {
+        for (name, content, want) in
+            [("a", "x\n", "x"), ("b", "x\r\n", "x"), ("c", " x\n\n", " x\n"), ("d", "", "")]
+        {
             std::fs::write(directory.path().join(name), content).unwrap();
             assert_eq!(file(&secrets, name), Ok(want.to_owned()), "{name}");
         }

@@ -4,17 +4,14 @@
 
 use std::time::Duration;
 
-use omcp_proto::MESSAGE_LEN_MAX;
 use omcp_proto::v1::sync_request::Body as Said;
 use omcp_proto::v1::sync_response::Body as Heard;
-use omcp_proto::v1::sync_service_client::SyncServiceClient;
-use omcp_proto::v1::{Goodbye, Hello, ResumeSource, RuntimeType, SyncRequest, SyncResponse};
+use omcp_proto::v1::{Goodbye, Hello, RuntimeType, SyncRequest, SyncResponse};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
 use tonic::{Code, Status, Streaming};
 
+use super::dial::{self, OPEN_DEADLINE};
 use super::last_good::Writer;
 use super::outbox::{Facts, Outbox};
 use super::report::reports;
@@ -23,8 +20,6 @@ use super::view::View;
 use crate::backends::BackendSet;
 use crate::backoff::{full_jitter, random_below};
 
-/// For TCP, HTTP/2 and the welcome: a control plane that needs longer is better tried again.
-const OPEN_DEADLINE: Duration = Duration::from_secs(5);
 /// Silence after which the stream is taken for dead: three heartbeats and a half.
 const IDLE_DEADLINE: Duration = Duration::from_secs(35);
 /// Shortest life of a stream; at most twice that. Replicas rebalance, and resuming stays exercised.
@@ -35,16 +30,12 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
 /// A stream that lived this long was no failed attempt.
 const STABLE: Duration = Duration::from_secs(60);
-/// HTTP/2 pings: a dead host is noticed before the idle deadline.
-const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Between two status reports: changes of a busy node come in bundles.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Between a change and its last-good file, so that a burst is written once.
 const PERSIST_DELAY: Duration = Duration::from_secs(1);
 /// For the goodbye: the control plane would notice without it.
 const GOODBYE_DEADLINE: Duration = Duration::from_millis(500);
-/// Messages of ours that the connection has not taken yet; more wait in the outbox.
-const SENDING_MAX: usize = 2;
 
 /// Who this node is, and where its control plane.
 #[derive(Clone, Debug)]
@@ -124,8 +115,10 @@ impl Client {
 
     async fn stream(&mut self, stop: &mut watch::Receiver<bool>) -> End {
         self.heard_data = false;
+        let hello = self.hello();
+        let opening = dial::open(&self.identity.control_plane, hello);
         let opened = tokio::select! {
-            opened = timeout(OPEN_DEADLINE, self.open()) => opened,
+            opened = timeout(OPEN_DEADLINE, opening) => opened,
             () = stopped(stop) => return End::Stop,
         };
         match opened {
@@ -133,22 +126,6 @@ impl Client {
             Ok(Err(error)) => End::Lost(error.0),
             Err(_) => End::Lost(format!("no answer within {} s", OPEN_DEADLINE.as_secs())),
         }
-    }
-
-    async fn open(&mut self) -> Result<(Streaming<SyncResponse>, mpsc::Sender<SyncRequest>), OpenError> {
-        let channel = Endpoint::from_shared(self.identity.control_plane.clone())?
-            .connect_timeout(OPEN_DEADLINE)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .connect()
-            .await?;
-        let (sender, outbound) = mpsc::channel(SENDING_MAX);
-        let hello = SyncRequest { body: Some(Said::Hello(self.hello())) };
-        sender.send(hello).await.map_err(|_| OpenError("the stream closed at once".to_owned()))?;
-        let mut client = SyncServiceClient::new(channel).max_decoding_message_size(MESSAGE_LEN_MAX);
-        Ok((client.sync(ReceiverStream::new(outbound)).await?.into_inner(), sender))
     }
 
     fn hello(&mut self) -> Hello {
@@ -247,7 +224,9 @@ impl Client {
                 self.unwritten.get_or_insert_with(|| Instant::now() + PERSIST_DELAY);
                 outbox.ack();
             }
-            Some(Action::Reconnect(spread_ms)) => return Err(End::Renew(Duration::from_millis(spread_ms.into()))),
+            Some(Action::Reconnect(spread_ms)) => {
+                return Err(End::Renew(Duration::from_millis(spread_ms.into())));
+            }
             Some(Action::Resync) => return Err(End::Renew(Duration::ZERO)),
         }
         self.heard_data |= !welcome;
@@ -318,30 +297,6 @@ impl Client {
     }
 }
 
-impl View {
-    fn of(session: &Session) -> Self {
-        let held = session.held();
-        Self {
-            epoch: held.epoch,
-            revision: held.revision,
-            digest: held.digest,
-            source: session.source(),
-            backends: held.len(),
-            persisted_revision: if session.source() == ResumeSource::Disk { held.revision } else { 0 },
-            connected: false,
-            heard: None,
-            held_mass_removal: session.holds_back(),
-            misnamed: held.rejections(),
-            last_error: String::new(),
-        }
-    }
-
-    fn stand(&mut self, session: &Session) {
-        let Self { connected, heard, last_error, persisted_revision, .. } = self.clone();
-        *self = Self { connected, heard, last_error, persisted_revision, ..Self::of(session) };
-    }
-}
-
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
@@ -366,22 +321,6 @@ fn lost(status: &Status) -> End {
     }
     tracing::warn!(%why, "the control plane closed the stream: is another node of this name running?");
     End::Refused(why)
-}
-
-/// Why no stream could be opened, with its causes.
-struct OpenError(String);
-
-impl<E: std::error::Error> From<E> for OpenError {
-    fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            next = cause.source();
-        }
-        Self(text)
-    }
 }
 
 #[cfg(test)]

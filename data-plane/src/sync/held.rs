@@ -62,7 +62,11 @@ impl Held {
     }
 
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.epoch.0.to_vec(), revision: self.revision, digest: self.digest.to_bytes().to_vec() }
+        Cursor {
+            epoch: self.epoch.0.to_vec(),
+            revision: self.revision,
+            digest: self.digest.to_bytes().to_vec(),
+        }
     }
 
     /// Takes a change of a snapshot on its way.

@@ -5,7 +5,7 @@
 //! the BLAKE3 hash of everything before it. A new file is written aside, synced and renamed into place;
 //! the newest [`FILES_MAX`] are kept, and the newest that proves itself is loaded.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,22 +42,28 @@ struct Header {
     node_build: String,
 }
 
-/// The directory of the files.
+/// The directory of the files, and the lock that keeps other nodes out of it.
 #[derive(Clone, Debug)]
 pub struct LastGood {
     directory: PathBuf,
+    _lock: Arc<File>,
 }
 
 impl LastGood {
     /// Opens the directory, which only its owner may enter; makes it if there is none.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be made, or another node uses it.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let directory = state_dir.join("last-good");
         make_private(state_dir)?;
         make_private(&directory)?;
-        Ok(Self { directory })
+        let lock = create_private(&state_dir.join("lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another node uses it"),
+            TryLockError::Error(error) => error,
+        })?;
+        Ok(Self { directory, _lock: Arc::new(lock) })
     }
 
     /// The newest content that proves itself, after leaving out the newest `skip` that do.
@@ -134,7 +140,8 @@ fn read(path: &Path) -> io::Result<Held> {
 }
 
 fn decode(bytes: &[u8]) -> io::Result<Held> {
-    let (proven, hash) = bytes.split_at_checked(bytes.len().saturating_sub(HASH_LEN)).ok_or_else(|| bad("is torn"))?;
+    let (proven, hash) =
+        bytes.split_at_checked(bytes.len().saturating_sub(HASH_LEN)).ok_or_else(|| bad("is torn"))?;
     let rest = proven.strip_prefix(MAGIC).ok_or_else(|| bad("is of another format"))?;
     if blake3::hash(proven).as_bytes()[..] != *hash {
         return Err(bad("does not match its checksum"));
@@ -227,7 +234,9 @@ async fn write_newest(
         let files = files.clone();
         match tokio::task::spawn_blocking(move || files.write(&held)).await {
             Ok(Ok(())) => drop(told.send_replace(cursor)),
-            Ok(Err(error)) => tracing::error!(%error, "last-good file could not be written: the node would restart from an older one"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "last-good file could not be written: the node would restart from an older one")
+            }
             Err(error) => tracing::error!(%error, "last-good writer failed"),
         }
     }

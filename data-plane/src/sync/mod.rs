@@ -9,9 +9,11 @@
 //! - [`report`]: status messages, in sizes that fit
 //! - [`view`]: what the node's own admin pages tell about all this
 //! - [`outbox`]: what is still to be said to the control plane
+//! - [`dial`]: opening a stream
 //! - [`client`]: the task that owns the stream
 
 pub mod client;
+pub mod dial;
 pub mod held;
 pub mod last_good;
 pub mod outbox;

@@ -32,8 +32,10 @@ mod tests {
 
     #[test]
     fn only_the_first_piece_is_full() {
-        let statuses = Statuses { present: vec![BackendStatus::default(); STATUSES_MAX * 2 + 1], gone: vec![] };
-        let full: Vec<_> = reports(statuses, true).iter().map(|report| (report.full, report.statuses.len())).collect();
+        let statuses =
+            Statuses { present: vec![BackendStatus::default(); STATUSES_MAX * 2 + 1], gone: vec![] };
+        let full: Vec<_> =
+            reports(statuses, true).iter().map(|report| (report.full, report.statuses.len())).collect();
         assert_eq!(full, [(true, STATUSES_MAX), (false, STATUSES_MAX), (false, 1)]);
     }
 

@@ -35,7 +35,9 @@ pub enum Action {
 /// Why a stream is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    #[error("the control plane speaks sync protocol {0}, this node {SYNC_PROTOCOL}: update the older of them")]
+    #[error(
+        "the control plane speaks sync protocol {0}, this node {SYNC_PROTOCOL}: update the older of them"
+    )]
     Protocol(u32),
     #[error("the control plane sent {0} out of turn")]
     OutOfTurn(&'static str),
@@ -168,7 +170,8 @@ impl Session {
         if self.staging.is_some() || !self.pending.is_empty() {
             return Err(Fault::OutOfTurn("a snapshot within another message"));
         }
-        self.staging = Some(Staging { held: Held::empty(epoch, revision), count: begin.count as usize, digest });
+        self.staging =
+            Some(Staging { held: Held::empty(epoch, revision), count: begin.count as usize, digest });
         Ok(())
     }
 
@@ -318,4 +321,4 @@ fn read_cursor(cursor: Option<&Cursor>) -> Result<(Epoch, Revision, Digest), Fau
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

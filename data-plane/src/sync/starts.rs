@@ -20,7 +20,8 @@ impl Starts {
     /// Counts this start. Returns how many of the newest files to leave out.
     pub fn count(state_dir: &Path) -> (Self, usize) {
         let path = state_dir.join("starts");
-        let before: usize = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let before: usize =
+            fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         if let Err(error) = fs::write(&path, before.saturating_add(1).to_string()) {
             tracing::warn!(%error, "starts cannot be counted");
         }

@@ -4,6 +4,8 @@ use omcp_core::{Digest, Epoch, Revision};
 use omcp_proto::v1::{Rejection, ResumeSource};
 use tokio::time::Instant;
 
+use super::session::Session;
+
 /// Where the node stands.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -28,6 +30,30 @@ pub struct View {
 }
 
 impl View {
+    /// The view of a node that has not connected yet.
+    pub fn of(session: &Session) -> Self {
+        let held = session.held();
+        Self {
+            epoch: held.epoch,
+            revision: held.revision,
+            digest: held.digest,
+            source: session.source(),
+            backends: held.len(),
+            persisted_revision: if session.source() == ResumeSource::Disk { held.revision } else { 0 },
+            connected: false,
+            heard: None,
+            held_mass_removal: session.holds_back(),
+            misnamed: held.rejections(),
+            last_error: String::new(),
+        }
+    }
+
+    /// Takes over where the session stands now.
+    pub fn stand(&mut self, session: &Session) {
+        let Self { connected, heard, last_error, persisted_revision, .. } = self.clone();
+        *self = Self { connected, heard, last_error, persisted_revision, ..Self::of(session) };
+    }
+
     /// Whether the node holds something to serve, even if that is an empty store.
     pub fn is_loaded(&self) -> bool {
         self.epoch != Epoch::default()

@@ -70,7 +70,8 @@ async fn names_and_tags_change_without_a_new_runtime() {
     let stub = Stub::default();
     let set = set(&stub);
     let mut spec = BackendSpec { runtime_type: "stub".to_owned(), ..BackendSpec::default() };
-    let want = |revision, spec: &BackendSpec| Wanted { name: name("a"), spec: Some((revision, encode(spec))) };
+    let want =
+        |revision, spec: &BackendSpec| Wanted { name: name("a"), spec: Some((revision, encode(spec))) };
     set.apply(vec![want(1, &spec)]).await;
     let before = ready(&set, "a").await;
     spec.tags = vec!["x".to_owned()];
@@ -155,7 +156,10 @@ async fn a_bad_definition_blocks_only_itself_and_the_old_form_serves() {
     ready(&set, "fine").await;
     assert!(Arc::ptr_eq(&old, &set.table().get("a").unwrap()));
     let rejected = status(&set, "a").await;
-    assert_eq!((rejected.state(), rejected.revision, rejected.serving_revision), (BackendState::Rejected, 2, 1));
+    assert_eq!(
+        (rejected.state(), rejected.revision, rejected.serving_revision),
+        (BackendState::Rejected, 2, 1)
+    );
     assert!(rejected.last_error.contains("fails on demand"), "{rejected:?}");
     set.apply(vec![put("a", 3, &json!({"version": 3})), gone("alien"), gone("panics"), gone("noise")]).await;
     assert_eq!(rejections(&set).into_keys().collect::<Vec<_>>(), ["missing", "typo"]);
@@ -166,7 +170,8 @@ async fn a_refused_definition_is_tried_again_when_its_secret_may_have_come() {
     let stub = Stub::default();
     let directory = tempfile::tempdir().unwrap();
     let set = BackendSet::start(stub.registry(), Secrets::new(Some(directory.path().to_owned())));
-    set.apply(vec![Wanted { name: name("a"), spec: Some((1, spec(&json!({"label": "${file:key}"})))) }]).await;
+    set.apply(vec![Wanted { name: name("a"), spec: Some((1, spec(&json!({"label": "${file:key}"})))) }])
+        .await;
     let began = Instant::now();
     until(&set, "a", |status| status.failures == 2).await;
     assert_eq!(began.elapsed().as_secs(), 60);
@@ -181,7 +186,8 @@ async fn disabled_is_kept_and_not_served() {
     let stub = Stub::default();
     let set = set(&stub);
     let mut spec = BackendSpec { runtime_type: "stub".to_owned(), disabled: true, ..BackendSpec::default() };
-    let want = |revision, spec: &BackendSpec| Wanted { name: name("a"), spec: Some((revision, encode(spec))) };
+    let want =
+        |revision, spec: &BackendSpec| Wanted { name: name("a"), spec: Some((revision, encode(spec))) };
     set.apply(vec![want(1, &spec)]).await;
     assert_eq!(status(&set, "a").await.state(), BackendState::Stopped);
     assert!(set.table().is_empty());
@@ -202,11 +208,11 @@ async fn a_removed_backend_drains_and_then_closes() {
     let lane = a.modern_lane().await.unwrap();
     let session = b.track_session(Some(7));
     assert_eq!((status(&set, "b").await.sessions, status(&set, "b").await.pids), (1, vec![7]));
+    let began = Instant::now();
     set.apply(vec![gone("a"), gone("b")]).await;
     assert!(set.table().is_empty());
     lane.closed().await;
     a.wait_closed().await;
-    let began = Instant::now();
     b.wait_closed().await;
     assert_eq!(began.elapsed().as_secs(), DRAIN_DEADLINE.as_secs(), "a session lives on until the deadline");
     drop(session);
@@ -319,7 +325,8 @@ async fn few_start_at_once_and_ten_thousand_are_applied_quickly() {
 async fn a_full_node_refuses_more() {
     let stub = Stub::default();
     let set = set(&stub);
-    let off = encode(&BackendSpec { runtime_type: "stub".to_owned(), disabled: true, ..BackendSpec::default() });
+    let off =
+        encode(&BackendSpec { runtime_type: "stub".to_owned(), disabled: true, ..BackendSpec::default() });
     let wanted = (0..=BACKENDS_MAX)
         .map(|n| Wanted { name: name(&format!("b{n:05}")), spec: Some((1, off.clone())) })
         .collect();

@@ -38,7 +38,11 @@ fn the_newest_are_kept_and_crash_loops_go_back() {
     let (_directory, files) = written(&[1, 2, 3, 4, 5]);
     assert_eq!(files.files().len(), FILES_MAX);
     let by_skip: Vec<_> = (0..5).map(|skip| loaded(&files, skip)).collect();
-    assert_eq!(by_skip, [Some(5), Some(4), Some(3), Some(3), Some(3)], "the oldest good one is the last resort");
+    assert_eq!(
+        by_skip,
+        [Some(5), Some(4), Some(3), Some(3), Some(3)],
+        "the oldest good one is the last resort"
+    );
     assert_eq!(loaded(&written(&[]).1, 0), None);
 }
 
@@ -105,4 +109,12 @@ async fn the_writer_writes_the_newest_and_says_how_far() {
     writer.write(held(21));
     writer.finish().await;
     assert_eq!(loaded(&files, 0), Some(21));
+}
+
+#[test]
+fn two_nodes_do_not_share_a_directory() {
+    let (directory, files) = written(&[1]);
+    assert!(LastGood::open(directory.path()).unwrap_err().to_string().contains("another node"));
+    drop(files);
+    assert_eq!(loaded(&LastGood::open(directory.path()).unwrap(), 0), Some(1));
 }

@@ -280,10 +280,13 @@ fn an_empty_store_of_another_epoch_is_held_back_until_a_person_agrees() {
     let next = empty.clone().with(2, &["z"]);
     assert!(matches!(session.on(changes(next.batch(&empty))), Ok(Some(Action::Ack))));
     let accept = v1::Directive { directive: Some(Directive::AcceptMassRemoval(true)) };
-    let action = session.on(Body::Directive(accept.clone())).unwrap().unwrap();
+    let action = session.on(Body::Directive(accept)).unwrap().unwrap();
     let removed = ["a", "b", "c"].map(|name| (name.to_owned(), false));
     assert_eq!(names(&action), [[("z".to_owned(), true)].as_slice(), &removed].concat());
-    assert_eq!((session.received(), session.applied_revision(), session.holds_back()), (next.cursor(), 2, false));
+    assert_eq!(
+        (session.received(), session.applied_revision(), session.holds_back()),
+        (next.cursor(), 2, false)
+    );
     assert!(session.on(Body::Directive(accept)).unwrap().is_none(), "nothing is held back any more");
 }
 

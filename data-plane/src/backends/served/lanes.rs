@@ -1,0 +1,73 @@
+//! The one lane that all modern clients of a pipe share: it comes from a probe and is replaced by the next.
+
+use std::sync::Arc;
+
+use omcp_core::{BackendConnection, ErrorKind, GatewayError};
+use omcp_mcp::revision::Era;
+
+use super::Served;
+use crate::backends::lane::{Lane, LaneOptions};
+
+impl Served {
+    /// The one lane that all modern clients of a backend share that is not HTTP.
+    ///
+    /// # Errors
+    /// As [`Served::ready`]; `Unsupported` if the backend does not speak the modern era.
+    pub async fn modern_lane(&self) -> Result<Lane, GatewayError> {
+        if let Some(lane) = self.open_lane() {
+            return Ok(lane);
+        }
+        if self.health.ready().is_some_and(|eras| eras.modern) {
+            // It died, and its watcher has not got around to saying so.
+            self.fail(&Arc::new(self.ended()));
+        }
+        let eras = self.ready().await?;
+        self.open_lane().ok_or_else(|| {
+            let context = format!("backend {} speaks {eras}: there is no modern lane to it", self.name);
+            GatewayError::new(ErrorKind::Unsupported, context)
+        })
+    }
+
+    pub(super) fn open_lane(&self) -> Option<Lane> {
+        self.modern_lane.load().as_deref().filter(|lane| lane.is_open()).cloned()
+    }
+
+    pub(super) fn keep_lane(&self, connection: Box<dyn BackendConnection>) {
+        let options = LaneOptions::new(Era::Modern, self.runtime.call_timeout());
+        let lane = Arc::new(Lane::start(connection, options));
+        self.modern_lane.store(Some(lane.clone()));
+        let this = self.this.clone();
+        tokio::spawn(async move {
+            let why = lane.closed().await;
+            if let Some(served) = this.upgrade() {
+                served.lane_ended(&lane, &why);
+            }
+        });
+        if self.life.is_closed() {
+            self.close_lane();
+        }
+    }
+
+    fn lane_ended(&self, lane: &Arc<Lane>, why: &Arc<GatewayError>) {
+        let current = self.modern_lane.load();
+        let mine = current.as_ref().is_some_and(|current| Arc::ptr_eq(current, lane));
+        if mine && !self.life.is_closed() && self.health.ready().is_some() {
+            self.fail(why);
+        }
+        self.changed();
+    }
+
+    /// Every process that serves it, and how many sessions are open.
+    pub fn pids(&self) -> Vec<u32> {
+        let shared = self.open_lane().and_then(|lane| lane.pid());
+        shared.into_iter().chain(self.health.record().pids.into_keys()).collect()
+    }
+
+    pub(super) fn close_lane(&self) -> Option<Arc<Lane>> {
+        let lane = self.modern_lane.swap(None);
+        if let Some(lane) = &lane {
+            lane.close();
+        }
+        lane
+    }
+}

@@ -1,0 +1,82 @@
+//! A definition's part in its probes: when it is due, and what becomes of the outcome.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use omcp_core::{BackendConnection, EraPin, GatewayError};
+use tokio::time::Instant;
+
+use super::Served;
+use crate::backends::eras::Eras;
+use crate::backends::health::Verdict;
+use crate::backends::schemas::ToolHeaders;
+
+/// What a probe brings home.
+pub struct Findings {
+    pub eras: Eras,
+    /// Number of tools, if it lists any.
+    pub tools: Option<u32>,
+    pub tool_headers: ToolHeaders,
+    /// The connection of a modern backend that is not HTTP: it becomes the shared lane.
+    pub connection: Option<Box<dyn BackendConnection>>,
+}
+
+impl Served {
+    /// Asks for a probe when a worker has time.
+    pub fn probe_later(&self) {
+        self.shared.queue.push(self.this.clone());
+    }
+
+    /// Asks for a probe at once: somebody waits.
+    pub(super) fn probe_now(&self) {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
+            self.shared.queue.push_urgent(self.this.clone());
+        }
+    }
+
+    /// Whether the caller is the one to probe it now.
+    pub fn begin_probe(&self, now: Instant) -> bool {
+        let due = match self.health.verdict() {
+            Verdict::Starting => true,
+            Verdict::Ready(_) => false,
+            Verdict::Failing(failure) => failure.retry_at <= now,
+        };
+        let of_use = !self.retired() || (self.wanted.load(Ordering::Acquire) && !self.life.is_closed());
+        let begin = due && of_use && !self.probing.swap(true, Ordering::AcqRel);
+        if begin || !due {
+            self.wanted.store(false, Ordering::Release);
+        }
+        begin
+    }
+
+    /// Takes what a probe brought home.
+    pub fn end_probe(&self, outcome: Result<Findings, GatewayError>) {
+        match outcome {
+            Ok(findings) => self.found(findings),
+            Err(error) => self.fail(&Arc::new(error)),
+        }
+        self.probing.store(false, Ordering::Release);
+        self.wanted.store(false, Ordering::Release);
+    }
+
+    fn found(&self, findings: Findings) {
+        if let Some(connection) = findings.connection {
+            self.keep_lane(connection);
+        }
+        self.tool_headers.store(Arc::new(findings.tool_headers));
+        self.health.succeeded(findings.eras, findings.tools, Instant::now());
+        self.changed();
+        let unknown = findings.eras == Eras::MODERN && self.era_pin() == EraPin::Auto;
+        if unknown {
+            self.shared.queue.push_idle(self.this.clone());
+        }
+    }
+
+    /// A modern backend turned out to speak the legacy era as well.
+    pub fn found_legacy(&self) {
+        if let Some(eras) = self.health.ready() {
+            self.health.succeeded(Eras { legacy: true, ..eras }, None, Instant::now());
+            self.changed();
+        }
+    }
+}
