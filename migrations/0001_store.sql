@@ -15,7 +15,6 @@ CREATE TABLE backend (
     generation INTEGER NOT NULL,
     revision   INTEGER NOT NULL,
     spec       BLOB    NOT NULL,
-    hash       BLOB    NOT NULL CHECK (length(hash) = 16),
     deleted    INTEGER NOT NULL CHECK (deleted IN (0, 1)),
     create_ms  INTEGER NOT NULL,
     update_ms  INTEGER NOT NULL

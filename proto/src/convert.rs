@@ -15,10 +15,11 @@ pub fn backend(name: &str, spec: &BackendSpec) -> Result<Backend, Vec<InvalidBac
     let era: Option<EraPin> = keep(spec.era.parse(), &mut found);
     check_type(&spec.runtime_type, &mut found);
     check_settings(&spec.settings_json, &mut found);
-    let (Some(name), Some(era)) = (name, era) else { return Err(found) };
+    // A name that is no name does not keep the other rules from being checked.
+    let name = name.unwrap_or_else(|| "unnamed".parse().expect("a backend name"));
     let backend = Backend {
         name,
-        era,
+        era: era.unwrap_or_default(),
         display_name: spec.display_name.clone(),
         tags: spec.tags.clone(),
         runtime: RuntimeConfig::new(spec.runtime_type.as_str(), settings(spec)),

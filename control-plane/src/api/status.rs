@@ -74,14 +74,14 @@ fn metadata(error: &Error) -> HashMap<String, String> {
 fn describe(violations: &[Violation], details: &mut ErrorDetails) {
     let mut left = VIOLATIONS_LEN_MAX;
     for (index, violation) in violations.iter().enumerate() {
-        let reason = shortened(violation.reason.clone());
-        let len = violation.field.len() + reason.len() + 8;
+        let (field, reason) = (shortened(violation.field.clone()), shortened(violation.reason.clone()));
+        let len = field.len() + reason.len() + 8;
         if len > left {
             details.add_bad_request_violation("", format!("and {} more", violations.len() - index));
             return;
         }
         left -= len;
-        details.add_bad_request_violation(violation.field.as_str(), reason);
+        details.add_bad_request_violation(field, reason);
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use omcp_core::Revision;
+use omcp_core::revision::spec_hash;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -16,7 +17,7 @@ use crate::record::{Op, Record};
 /// The database failed or holds a row of the wrong shape.
 pub async fn load(connection: &mut SqliteConnection, table: &mut Table) -> sqlx::Result<()> {
     let mut rows = sqlx::query(
-        "SELECT name, uid, generation, revision, spec, hash, deleted, create_ms, update_ms FROM backend ORDER BY name",
+        "SELECT name, uid, generation, revision, spec, deleted, create_ms, update_ms FROM backend ORDER BY name",
     )
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
@@ -32,12 +33,14 @@ pub async fn load(connection: &mut SqliteConnection, table: &mut Table) -> sqlx:
 }
 
 fn record(row: &SqliteRow) -> sqlx::Result<Record> {
+    let spec: Vec<u8> = row.try_get("spec")?;
     Ok(Record {
         uid: bytes16(row, "uid")?,
         generation: row.try_get::<i64, _>("generation")?.cast_unsigned(),
         revision: row.try_get::<i64, _>("revision")?.cast_unsigned(),
-        hash: bytes16(row, "hash")?,
-        spec: row.try_get::<Vec<u8>, _>("spec")?.into(),
+        // Computed, not stored: so a damaged spec shows in the digest.
+        hash: spec_hash(&spec),
+        spec: spec.into(),
         create_ms: row.try_get("create_ms")?,
         update_ms: row.try_get("update_ms")?,
     })
@@ -66,10 +69,10 @@ pub async fn write(
 
 async fn put(connection: &mut SqliteConnection, name: &str, record: &Record) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO backend (name, uid, generation, revision, spec, hash, deleted, create_ms, update_ms)
-         VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)
+        "INSERT INTO backend (name, uid, generation, revision, spec, deleted, create_ms, update_ms)
+         VALUES (?, ?, ?, ?, ?, 0, ?, ?)
          ON CONFLICT (name) DO UPDATE SET uid = excluded.uid, generation = excluded.generation,
-             revision = excluded.revision, spec = excluded.spec, hash = excluded.hash, deleted = 0,
+             revision = excluded.revision, spec = excluded.spec, deleted = 0,
              create_ms = excluded.create_ms, update_ms = excluded.update_ms",
     )
     .bind(name)
@@ -77,7 +80,6 @@ async fn put(connection: &mut SqliteConnection, name: &str, record: &Record) -> 
     .bind(record.generation.cast_signed())
     .bind(record.revision.cast_signed())
     .bind(&record.spec[..])
-    .bind(&record.hash[..])
     .bind(record.create_ms)
     .bind(record.update_ms)
     .execute(connection)

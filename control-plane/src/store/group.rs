@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use omcp_core::revision::SpecHash;
 use omcp_core::{Digest, Epoch, Revision};
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::error::Error;
 use crate::publish::{Commit, Hub};
@@ -13,7 +13,7 @@ use crate::record::{Op, Record};
 use crate::store::clock::now_ms;
 use crate::store::history::Entry;
 use crate::store::intent::{Done, Overlay, Plan, View, Write};
-use crate::store::{backends, history, meta, requests, revisions};
+use crate::store::{backends, history, meta, requests, revisions, transaction};
 
 /// What the writes of one transaction have done so far.
 pub struct Group<'h> {
@@ -81,12 +81,12 @@ impl<'h> Group<'h> {
     ) -> Result<Result<Bytes, Error>, Error> {
         let staged = self.stage(plan, now_ms);
         let answer = self.answer(write);
-        let mut savepoint = connection.begin().await?;
-        match self.store(write, &staged, &answer, now_ms, &mut savepoint).await {
-            Ok(()) => savepoint.commit().await?,
+        transaction::save(connection).await?;
+        match self.store(write, &staged, &answer, now_ms, connection).await {
+            Ok(()) => transaction::release(connection).await?,
             Err(error) => {
                 // If SQLite has rolled back everything by itself, this fails and so does the group.
-                savepoint.rollback().await?;
+                transaction::roll_back(connection).await?;
                 self.take_back(staged);
                 return Ok(Err(error.into()));
             }

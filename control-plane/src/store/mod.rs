@@ -4,6 +4,7 @@
 //! - [`open`](mod@open): opening, checking and loading a database
 //! - [`writer`]: the one task that owns the connection
 //! - [`group`]: the writes of one transaction
+//! - [`transaction`]: BEGIN, SAVEPOINT, COMMIT
 //! - [`meta`], [`backends`], [`revisions`], [`history`], [`requests`]: the SQL, table by table
 //! - [`high_water`]: a file beside the database that notices an older copy of it
 //! - [`clock`]: the time, for people
@@ -20,6 +21,9 @@ pub mod meta;
 pub mod open;
 pub mod requests;
 pub mod revisions;
+#[cfg(test)]
+mod tests;
+pub mod transaction;
 pub mod writer;
 
 use std::sync::Arc;

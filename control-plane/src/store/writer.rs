@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use omcp_core::Revision;
+use omcp_core::{Digest, Epoch, Revision};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,7 +20,7 @@ use crate::store::high_water::HighWater;
 use crate::store::intent::Write;
 use crate::store::open::Opened;
 use crate::store::open::StoreOptions;
-use crate::store::{backends, history, meta, open, requests, revisions};
+use crate::store::{backends, history, meta, open, requests, revisions, transaction};
 
 /// Commands per transaction: beyond this the disk no longer is what takes the time.
 const GROUP_MAX: usize = 128;
@@ -149,19 +149,35 @@ impl Writer {
         self.reserve(self.hub.head().revision + GROUP_MAX as u64);
         let hub = self.hub.clone();
         let mut group = Group::new(&hub);
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let answers = match self.run_group(&mut group, writes).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                transaction::abandon(&mut self.connection).await;
+                return Err(error);
+            }
+        };
+        self.publish(group.into_commits());
+        Ok(answers)
+    }
+
+    async fn run_group(
+        &mut self,
+        group: &mut Group<'_>,
+        writes: Vec<Write>,
+    ) -> Result<Vec<Result<Bytes, Error>>, Error> {
+        transaction::begin(&mut self.connection).await?;
         let mut answers = Vec::with_capacity(writes.len());
         for write in writes {
-            answers.push(group.execute(write, &mut transaction).await?);
+            answers.push(group.execute(write, &mut self.connection).await?);
         }
-        if let Err(error) = transaction.commit().await {
+        if let Err(error) = transaction::commit(&mut self.connection).await {
+            transaction::abandon(&mut self.connection).await;
             // What a failed COMMIT has done is for the database to say.
             let revision = meta::read(&mut self.connection).await?.revision;
             if revision != group.revision() {
                 return Err(error.into());
             }
         }
-        self.publish(group.into_commits());
         Ok(answers)
     }
 
@@ -196,17 +212,25 @@ impl Writer {
     async fn start_epoch(&mut self, above: Revision) -> Result<(), Error> {
         let (epoch, revision) = (meta::new_epoch(), above + 1);
         let digest = self.hub.head().digest;
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        meta::start_epoch(&mut transaction, epoch, revision).await?;
-        backends::compact(&mut transaction, revision).await?;
-        revisions::compact(&mut transaction, revision).await?;
-        revisions::insert(&mut transaction, revision, digest).await?;
-        transaction.commit().await?;
+        if let Err(error) = self.write_epoch(epoch, revision, digest).await {
+            transaction::abandon(&mut self.connection).await;
+            return Err(error.into());
+        }
         self.hub.start_epoch(epoch, revision);
         self.reserve(revision);
         self.note(revision);
         tracing::warn!(database = %self.path.display(), %epoch, revision, "the store has a new epoch");
         Ok(())
+    }
+
+    async fn write_epoch(&mut self, epoch: Epoch, revision: Revision, digest: Digest) -> sqlx::Result<()> {
+        let connection = &mut self.connection;
+        transaction::begin(connection).await?;
+        meta::start_epoch(connection, epoch, revision).await?;
+        backends::compact(connection, revision).await?;
+        revisions::compact(connection, revision).await?;
+        revisions::insert(connection, revision, digest).await?;
+        transaction::commit(connection).await
     }
 
     async fn compact_if_due(&mut self) {
@@ -218,20 +242,25 @@ impl Writer {
         let floor = head.saturating_sub(self.retain);
         match self.compact(head, floor).await {
             Ok(()) => self.hub.compact(floor),
-            Err(error) => tracing::warn!(database = %self.path.display(), %error, "cannot drop old rows"),
+            Err(error) => {
+                transaction::abandon(&mut self.connection).await;
+                tracing::warn!(database = %self.path.display(), %error, "cannot drop old rows");
+            }
         }
     }
 
     async fn compact(&mut self, head: Revision, floor: Revision) -> sqlx::Result<()> {
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        if floor > self.hub.table().compacted {
-            meta::set_compacted(&mut transaction, floor).await?;
+        let compacted = self.hub.table().compacted;
+        let connection = &mut self.connection;
+        transaction::begin(connection).await?;
+        if floor > compacted {
+            meta::set_compacted(connection, floor).await?;
         }
-        backends::compact(&mut transaction, floor).await?;
-        revisions::compact(&mut transaction, floor).await?;
-        history::compact(&mut transaction, head).await?;
-        requests::compact(&mut transaction, now_ms()).await?;
-        transaction.commit().await
+        backends::compact(connection, floor).await?;
+        revisions::compact(connection, floor).await?;
+        history::compact(connection, head).await?;
+        requests::compact(connection, now_ms()).await?;
+        transaction::commit(connection).await
     }
 }
 
