@@ -19,6 +19,7 @@ pub struct Global {
         long,
         global = true,
         env = "OMCP_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:4181",
         value_name = "URL",
         help_heading = "Global options"

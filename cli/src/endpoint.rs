@@ -20,7 +20,7 @@ pub struct Endpoint {
     node: Option<String>,
 
     /// MCP address of a node, instead of asking the control plane for one
-    #[arg(long, env = "OMCP_NODE_URL", value_name = "URL")]
+    #[arg(long, env = "OMCP_NODE_URL", hide_env_values = true, value_name = "URL")]
     node_url: Option<String>,
 
     /// Longest wait for an answer of the backend

@@ -70,6 +70,24 @@ impl Failure {
         Self { reason, ..Self::new(cause, what, why) }.fix(fix)
     }
 
+    /// As [`Failure::rpc`], with every bad field that can be led back to the place it was written at.
+    pub fn refused(
+        what: impl Into<String>,
+        status: &Status,
+        place: impl Fn(&FieldViolation) -> Option<Problem>,
+    ) -> Self {
+        let details = status.get_error_details();
+        let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
+        let mut problems: Vec<_> = violations.iter().filter_map(place).collect();
+        problems.sort_by_key(|problem| (problem.source.name.clone(), problem.span.start));
+        let mut failure = Self::rpc(what, status);
+        if !problems.is_empty() && problems.len() == violations.len() {
+            failure.why = format!("{}; nothing was written", mistakes(problems.len()));
+            failure.fix = CORRECT.to_owned();
+        }
+        failure.problems(problems)
+    }
+
     /// The failure of reading what the user named.
     pub fn read(error: ReadError) -> Self {
         let problems = match &error {
@@ -81,11 +99,8 @@ impl Failure {
 
     /// Mistakes in a manifest.
     pub fn invalid(problems: Vec<Problem>) -> Self {
-        let why = match problems.len() {
-            1 => "1 mistake; nothing was sent".to_owned(),
-            n => format!("{n} mistakes; nothing was sent"),
-        };
-        Self::new(Cause::Invalid, "read the manifest", why).problems(problems)
+        let why = format!("{}; nothing was sent", mistakes(problems.len()));
+        Self::new(Cause::Invalid, "read the manifest", why).fix(CORRECT).problems(problems)
     }
 
     /// Output that could not be written.
@@ -93,8 +108,8 @@ impl Failure {
         Self::new(Cause::Failed, "write the output", error.to_string())
     }
 
-    /// For people, on standard error.
-    pub fn render(&self) -> String {
+    /// For people, on standard error; with the server's stable word if more is wanted.
+    pub fn render(&self, verbose: bool) -> String {
         let mut out = String::new();
         let error = style::error("error");
         for problem in &self.problems {
@@ -106,6 +121,9 @@ impl Failure {
         }
         if !self.fix.is_empty() {
             let _ = writeln!(out, "  fix: {}", self.fix);
+        }
+        if verbose && !self.reason.is_empty() {
+            let _ = writeln!(out, "  reason: {}", self.reason);
         }
         out
     }
@@ -133,6 +151,13 @@ impl Failure {
         ]);
         Node::map([("error".to_owned(), error)]).to_json()
     }
+}
+
+/// What to do about mistakes in a manifest.
+const CORRECT: &str = "correct the manifest and try again";
+
+fn mistakes(count: usize) -> String {
+    if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") }
 }
 
 /// The server's message, or the innermost cause where the message is only gRPC's wrapping.
@@ -177,7 +202,7 @@ mod tests {
     #[test]
     fn one_line_each() {
         let failure = Failure::new(Cause::Failed, "delete backend x", "it is loved").fix("let it be");
-        let text = anstream::adapter::strip_str(&failure.render()).to_string();
+        let text = anstream::adapter::strip_str(&failure.render(false)).to_string();
         assert_eq!(text, "error: cannot delete backend x\n  why: it is loved\n  fix: let it be\n");
     }
 

@@ -44,10 +44,10 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     anstream::ColorChoice::from(cli.global.color).write_global();
-    let format = cli.global.output;
+    let (format, verbose) = (cli.global.output, cli.global.verbose > 0);
     let end = run(cli);
     if let Err(failure) = &end {
-        report(failure, format);
+        report(failure, format, verbose);
     }
     exit::code(end.map_err(|failure| failure.cause))
 }
@@ -74,10 +74,10 @@ async fn until_interrupted(cli: Cli) -> Result<Outcome, Failure> {
     }
 }
 
-fn report(failure: &Failure, format: Option<Format>) {
+fn report(failure: &Failure, format: Option<Format>, verbose: bool) {
     match format {
         Some(Format::Json) => output::say(&failure.to_json()),
-        _ => output::say(failure.render().trim_end()),
+        _ => output::say(failure.render(verbose).trim_end()),
     }
 }
 
@@ -94,7 +94,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let why = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
     let failure = Failure::new(Cause::Invalid, "understand the command", why).fix("see `omcp --help`");
     if asks_for_json(std::env::args()) {
-        report(&failure, Some(Format::Json));
+        report(&failure, Some(Format::Json), false);
     }
     exit::code(Err(failure.cause))
 }

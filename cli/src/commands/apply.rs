@@ -6,7 +6,6 @@ use omcp_proto::v1::{
     ApplyManifestRequest, ApplyManifestResponse, ChangeKind, DiffManifestRequest, ManifestChange, Warning,
 };
 use tonic::Status;
-use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::diff;
@@ -63,7 +62,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
         confirm_deletes(&loaded, context).await?;
     }
     let answer = send(&args, &loaded, context).await?;
-    warn(&answer.warnings);
+    warn(&answer.warnings, Some(&loaded));
     if !is_document(context.format()) {
         show(&answer, args.write.dry_run, context.format())?;
     }
@@ -84,20 +83,7 @@ pub fn load(files: &[PathBuf]) -> Result<Loaded, Failure> {
 
 /// A refusal of the server, led back to the places it is about.
 pub fn refused(what: &str, status: &Status, loaded: &Loaded) -> Failure {
-    let details = status.get_error_details();
-    let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-    let place =
-        |violation: &tonic_types::FieldViolation| loaded.problem(&violation.field, &violation.description);
-    let problems: Vec<_> = violations.iter().filter_map(place).collect();
-    let mut failure = Failure::rpc(what, status);
-    if !problems.is_empty() && problems.len() == violations.len() {
-        failure.why = format!("{}; nothing was written", mistakes(problems.len()));
-    }
-    failure.problems(problems)
-}
-
-fn mistakes(count: usize) -> String {
-    if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") }
+    Failure::refused(what, status, |violation| loaded.problem(&violation.field, &violation.description))
 }
 
 async fn confirm_deletes(loaded: &Loaded, context: &Context) -> Result<(), Failure> {
@@ -127,12 +113,15 @@ async fn send(args: &Args, loaded: &Loaded, context: &Context) -> Result<ApplyMa
     Ok(answer.map_err(|status| refused(&what, &status, loaded))?.into_inner())
 }
 
-pub fn warn(warnings: &[Warning]) {
+/// Says what the control plane thinks is worth knowing, with its place in the manifest.
+pub fn warn(warnings: &[Warning], loaded: Option<&Loaded>) {
     for warning in warnings {
-        let place: Vec<_> =
-            [&warning.backend, &warning.field].into_iter().filter(|part| !part.is_empty()).cloned().collect();
-        let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join(" ")) };
-        output::warn(&format!("{place}{}", warning.message));
+        let problem = loaded.and_then(|loaded| loaded.problem(&warning.field, &warning.message));
+        match (problem, warning.backend.as_str()) {
+            (Some(problem), _) => output::warn(&format!("{}: {}", problem.place(), warning.message)),
+            (None, "") => output::warn(&warning.message),
+            (None, backend) => output::warn(&format!("{backend}: {}", warning.message)),
+        }
     }
 }
 

@@ -49,7 +49,7 @@ async fn compare(args: &Args, context: &Context) -> Result<DiffManifestResponse,
     let answer = context.client()?.manifests().diff_manifest(request).await;
     let answer =
         answer.map_err(|status| apply::refused("compare the manifest", &status, &loaded))?.into_inner();
-    apply::warn(&answer.warnings);
+    apply::warn(&answer.warnings, Some(&loaded));
     Ok(answer)
 }
 

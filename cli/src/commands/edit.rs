@@ -8,7 +8,6 @@ use std::process::Command;
 use std::sync::Arc;
 
 use omcp_proto::v1::{Backend, ManifestBackend, UpdateBackendRequest, UpdateBackendResponse};
-use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use super::apply;
@@ -43,7 +42,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
         output::say("nothing changed");
         return Ok(Outcome::Done);
     };
-    apply::warn(&answer.warnings);
+    apply::warn(&answer.warnings, None);
     let note = if args.write.dry_run { " (dry run)" } else { "" };
     output::print(&format!("{} updated{note}\n", args.name))?;
     let goal = Goal { revision: answer.revision, backends: vec![args.name.clone()], ..Goal::default() };
@@ -116,16 +115,10 @@ fn only(loaded: &Loaded, name: &str, source: &Arc<Source>) -> Result<ManifestBac
 
 /// A refusal, led back to its places: here there is only one backend.
 fn refused(name: &str, status: &tonic::Status, loaded: &Loaded) -> Failure {
-    let details = status.get_error_details();
-    let violations = details.bad_request().map(|bad| bad.field_violations.as_slice()).unwrap_or_default();
-    let problem = |violation: &tonic_types::FieldViolation| {
+    Failure::refused(format!("update backend {name}"), status, |violation| {
         let path = violation.field.strip_prefix("backend.").unwrap_or(&violation.field);
-        let path =
-            path.split_once("].").filter(|_| path.starts_with("backends[")).map_or(path, |(_, path)| path);
-        Some(loaded.origins.first()?.problem(path.trim_start_matches("spec."), &violation.description))
-    };
-    Failure::rpc(format!("update backend {name}"), status)
-        .problems(violations.iter().filter_map(problem).collect())
+        Some(loaded.origins.first()?.problem(path, &violation.description))
+    })
 }
 
 /// The text under edit, in a file that only its owner can read.
@@ -148,7 +141,7 @@ impl Draft {
     fn save(&self, text: &str, refusal: Option<&Failure>) -> Result<(), Failure> {
         let header = match refusal {
             None => String::new(),
-            Some(failure) => comment(&failure.render()),
+            Some(failure) => comment(&failure.render(false)),
         };
         fs::OpenOptions::new()
             .write(true)

@@ -1,5 +1,7 @@
 //! `omcp runtimes`.
 
+use std::collections::BTreeSet;
+
 use omcp_proto::v1::{ListRuntimeTypesRequest, OfferedRuntimeType};
 
 use crate::context::Context;
@@ -17,13 +19,28 @@ use crate::output::table::Table;
 pub struct Args {}
 
 pub async fn run(_: Args, context: &Context) -> Result<Outcome, Failure> {
-    view(&list(context).await?).show(context.format())
+    view(&for_people(list(context).await?)).show(context.format())
 }
 
-/// The runtime types that are known.
+/// By name; a version that no node offers is left out if some node offers another.
+fn for_people(types: Vec<OfferedRuntimeType>) -> Vec<OfferedRuntimeType> {
+    let offered: BTreeSet<_> = types.iter().filter(|one| !one.nodes.is_empty()).map(name).collect();
+    let mut kept: Vec<_> =
+        types.into_iter().filter(|one| !one.nodes.is_empty() || !offered.contains(&name(one))).collect();
+    kept.sort_by_key(name);
+    kept
+}
+
+fn name(offered: &OfferedRuntimeType) -> String {
+    offered.r#type.as_ref().map(|kind| kind.name.clone()).unwrap_or_default()
+}
+
+/// The runtime types that are known, those that nodes offer first.
 pub async fn list(context: &Context) -> Result<Vec<OfferedRuntimeType>, Failure> {
     let answer = context.client()?.fleet().list_runtime_types(ListRuntimeTypesRequest {}).await;
-    Ok(answer.map_err(|status| Failure::rpc("list runtime types", &status))?.into_inner().types)
+    let mut types = answer.map_err(|status| Failure::rpc("list runtime types", &status))?.into_inner().types;
+    types.sort_by_key(|offered| offered.nodes.is_empty());
+    Ok(types)
 }
 
 fn view(types: &[OfferedRuntimeType]) -> View {
@@ -41,10 +58,9 @@ fn view(types: &[OfferedRuntimeType]) -> View {
         ]));
         table.row([kind.name.into(), kind.version.into(), kind.origin.into(), nodes.into()]);
     }
-    let name = |offered: &OfferedRuntimeType| Some(offered.r#type.as_ref()?.name.clone());
     View {
         table,
         document: Node::map([("runtime_types".to_owned(), Node::list(documents))]),
-        names: types.iter().filter_map(name).collect(),
+        names: types.iter().map(name).collect(),
     }
 }

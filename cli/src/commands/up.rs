@@ -298,7 +298,7 @@ async fn wanted(stop: &mut watch::Receiver<u32>, count: u32) {
 fn log(verbose: u8) {
     let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
     let filter = EnvFilter::try_from_env("OMCP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(output::can_redraw()).with_writer(std::io::stderr);
     // Only a program that logs already refuses.
     drop(logs.try_init());
 }

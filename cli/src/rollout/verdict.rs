@@ -51,6 +51,8 @@ impl Goal {
             ..Verdict::default()
         };
         node.backends.iter().for_each(|status| self.sort(status, &mut verdict));
+        verdict.waiting.sort();
+        verdict.failing.sort_by(|one, other| one.backend.cmp(&other.backend));
         verdict
     }
 
