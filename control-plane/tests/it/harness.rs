@@ -26,7 +26,8 @@ use tonic_types::StatusExt;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Plane {
-    pub dir: tempfile::TempDir,
+    /// Holds the database; gone with the plane.
+    _dir: tempfile::TempDir,
     pub running: Option<Running>,
     pub config: Config,
 }
@@ -43,7 +44,7 @@ impl Plane {
         config.sync_listen = "127.0.0.1:0".parse().unwrap();
         change(&mut config);
         let running = Some(ControlPlane::start(config.clone()).await.unwrap());
-        Self { dir, running, config }
+        Self { _dir: dir, running, config }
     }
 
     pub async fn stop(&mut self) {
