@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use omcp_core::{BackendConnection, GatewayError, McpMessage};
+use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::methods;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -13,11 +13,33 @@ pub struct Dialogue {
     next_id: u64,
 }
 
-/// A JSON-RPC error that the peer answered with.
-#[derive(Clone, Debug, PartialEq)]
+/// A JSON-RPC error that came as the answer.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Refused {
     pub code: i64,
+    pub message: String,
     pub data: Value,
+}
+
+impl Refused {
+    /// What went wrong on the way, if it was the runtime that wrote this error because the peer did not
+    /// answer: it then gives the reason, and the HTTP status if there was one.
+    pub fn failure(&self) -> Option<GatewayError> {
+        let kind = match self.data["reason"].as_str()? {
+            "upstream_unavailable" => ErrorKind::Unreachable,
+            "upstream_auth" => ErrorKind::Auth,
+            "timeout" => ErrorKind::Timeout,
+            "stream_lost" | "session_lost" => ErrorKind::Closed,
+            "protocol_violation" => ErrorKind::Protocol,
+            _ => return None,
+        };
+        Some(GatewayError::new(kind, self.message.clone()))
+    }
+
+    /// The HTTP status under which it came.
+    pub fn status(&self) -> Option<u64> {
+        self.data["status"].as_u64()
+    }
 }
 
 impl Dialogue {
@@ -108,8 +130,12 @@ fn read(message: &McpMessage, method: &str) -> Result<Result<Value, Refused>, Ga
         GatewayError::protocol(format!("the answer to {method} is not JSON")).with_source(error)
     })?;
     if let Some(error) = answer.get_mut("error") {
-        let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-        return Ok(Err(Refused { code, data: error.get_mut("data").map(Value::take).unwrap_or_default() }));
+        let refused = Refused {
+            code: error["code"].as_i64().unwrap_or_default(),
+            message: error["message"].as_str().unwrap_or_default().to_owned(),
+            data: error["data"].take(),
+        };
+        return Ok(Err(refused));
     }
     Ok(Ok(answer.get_mut("result").map(Value::take).unwrap_or_default()))
 }

@@ -90,7 +90,10 @@ fn judge(answer: Result<Result<Value, Refused>, GatewayError>, http: bool) -> Ju
             true => Judgement::Modern(result),
             false => Judgement::GoOn,
         },
-        Ok(Err(refused)) => judge_refusal(&refused),
+        Ok(Err(refused)) => match refused.failure() {
+            Some(error) if !asks_on(&refused, &error) => judge_failure(error, true),
+            _ => judge_refusal(&refused),
+        },
         Err(error) => judge_failure(error, http),
     }
 }
@@ -110,6 +113,11 @@ fn judge_refusal(refused: &Refused) -> Judgement {
         }
         _ => Judgement::GoOn,
     }
+}
+
+/// Statuses of HTTP servers that do not know the question, or want a session first.
+fn asks_on(refused: &Refused, error: &GatewayError) -> bool {
+    matches!(refused.status(), Some(400 | 404 | 405 | 406 | 415)) && error.kind() != ErrorKind::Auth
 }
 
 /// A pipe that closed or stayed silent may be a legacy server that does not know the question. An HTTP
@@ -221,8 +229,10 @@ fn check_version(initialized: &Value) -> Result<(), NoHandshake> {
 }
 
 fn refusal(refused: &Refused) -> GatewayError {
-    let context = format!("the backend refused initialize with code {}", refused.code);
-    GatewayError::new(ErrorKind::Unsupported, context)
+    refused.failure().unwrap_or_else(|| {
+        let context = format!("the backend refused initialize: {} (code {})", refused.message, refused.code);
+        GatewayError::new(ErrorKind::Unsupported, context)
+    })
 }
 
 async fn dial(served: &Served) -> Result<Dialogue, GatewayError> {

@@ -86,14 +86,39 @@ async fn the_other_era_is_asked_for_on_its_own_connection() {
     }
 }
 
-#[test]
-fn answers_are_judged_by_more_than_one_code() {
-    let judged = |code, data| match judge_refusal(&Refused { code, data }) {
+fn name(judgement: Judgement) -> &'static str {
+    match judgement {
         Judgement::Modern(_) => "modern",
         Judgement::GoOn => "legacy",
         Judgement::StartAnew => "anew",
         Judgement::NoVerdict(_) => "none",
-    };
+    }
+}
+
+#[test]
+fn what_a_runtime_answers_in_the_stead_of_a_server_is_told_apart() {
+    for (reason, status, want) in [
+        ("upstream_unavailable", json!(404), "legacy"),
+        ("upstream_unavailable", json!(405), "legacy"),
+        ("upstream_unavailable", json!(503), "none"),
+        ("upstream_unavailable", json!(429), "none"),
+        ("upstream_unavailable", json!(307), "none"),
+        ("upstream_unavailable", Value::Null, "none"),
+        ("upstream_auth", json!(401), "none"),
+        ("timeout", Value::Null, "none"),
+        ("stream_lost", Value::Null, "none"),
+        ("protocol_violation", Value::Null, "anew"),
+        ("a word of the server", Value::Null, "legacy"),
+    ] {
+        let data = json!({"reason": reason, "status": status});
+        let refused = Refused { code: -32603, data, ..Refused::default() };
+        assert_eq!(name(judge(Ok(Err(refused)), true)), want, "{reason} {status}");
+    }
+}
+
+#[test]
+fn answers_are_judged_by_more_than_one_code() {
+    let judged = |code, data| name(judge(Ok(Err(Refused { code, data, ..Refused::default() })), false));
     for code in [-32000, -32600, -32601, -32602, -32603] {
         assert_eq!(judged(code, Value::Null), "legacy", "{code}");
     }
