@@ -22,7 +22,7 @@ const MODERN: [&str; 3] = ["http", "stdio", "modern-stdio"];
 
 impl House {
     fn build() -> Self {
-        let (http_server, sse_server) = (Server::http(&[]), Server::sse(&[]));
+        let (http_server, sse_server) = (Server::http(&[]), Server::sse(&["--era", "legacy"]));
         let cluster = Cluster::start(1);
         cluster.apply(&[
             http("http", &http_server.url),

@@ -13,9 +13,7 @@ use crate::report::{Counts, Report};
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 pub fn format(report: &mut Report) {
-    report.step("format", || {
-        Ok(check(cargo("format", &["fmt", "--all", "--check"])?))
-    });
+    report.step("format", || Ok(check(cargo("format", &["fmt", "--all", "--check"])?)));
 }
 
 pub fn clippy(report: &mut Report) {
@@ -24,15 +22,8 @@ pub fn clippy(report: &mut Report) {
 }
 
 pub fn unit(report: &mut Report) {
-    report.step("unit", || {
-        tests(
-            "unit",
-            &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"],
-        )
-    });
-    report.step("doc", || {
-        tests("doc", &["test", "--workspace", "--doc", "--no-fail-fast"])
-    });
+    report.step("unit", || tests("unit", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]));
+    report.step("doc", || tests("doc", &["test", "--workspace", "--doc", "--no-fail-fast"]));
 }
 
 /// The integration suite starts the programs, so they are built first.
@@ -60,13 +51,7 @@ pub fn bench(report: &mut Report, options: &[String]) {
     report.step("bench", || {
         cargo("bench-build", &["build", "--release", "--workspace", "--bins"])?.success()?;
         let program = folders::target().join("release/omcp-bench");
-        Ok(Counts::one(
-            Command::new(program)
-                .args(options)
-                .current_dir(folders::root())
-                .status()?
-                .success(),
-        ))
+        Ok(Counts::one(Command::new(program).args(options).current_dir(folders::root()).status()?.success()))
     });
 }
 
@@ -74,9 +59,7 @@ pub fn bench(report: &mut Report, options: &[String]) {
 pub fn schemas(report: &mut Report) {
     let mut command = command(&["test", "--workspace", "--test", "it", "--", "schemas::"]);
     command.env("OMCP_WRITE_SCHEMAS", "1");
-    report.step("schemas", || {
-        counted(process::run("schemas", &mut command, BUILD_LIMIT)?)
-    });
+    report.step("schemas", || counted(process::run("schemas", &mut command, BUILD_LIMIT)?));
 }
 
 fn command(arguments: &[&str]) -> Command {
@@ -115,25 +98,15 @@ fn counted(ended: Ended) -> Result<Counts> {
 /// Adds up the lines that every test program ends with.
 fn count(output: &str) -> Counts {
     let mut counts = Counts::default();
-    for line in output
-        .lines()
-        .filter_map(|line| line.strip_prefix("test result: "))
-    {
-        counts.add(Counts {
-            passed: number_before(line, " passed"),
-            failed: number_before(line, " failed"),
-        });
+    for line in output.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        counts.add(Counts { passed: number_before(line, " passed"), failed: number_before(line, " failed") });
     }
     counts
 }
 
 fn number_before(line: &str, word: &str) -> usize {
     let before = line.split(word).next().unwrap_or_default();
-    before
-        .rsplit(' ')
-        .next()
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -145,13 +118,7 @@ mod tests {
         let output = "running 3 tests\n\
             test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.17s\n\
             test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.17s\n";
-        assert_eq!(
-            count(output),
-            Counts {
-                passed: 17,
-                failed: 2
-            }
-        );
+        assert_eq!(count(output), Counts { passed: 17, failed: 2 });
     }
 
     #[test]

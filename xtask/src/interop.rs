@@ -5,7 +5,5 @@ use anyhow::bail;
 use crate::report::Report;
 
 pub fn run(report: &mut Report, filter: &str) {
-    report.step("interop", || {
-        bail!("no pair of client and server is named {filter:?}")
-    });
+    report.step("interop", || bail!("no pair of client and server is named {filter:?}"));
 }

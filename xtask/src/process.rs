@@ -27,9 +27,7 @@ impl Ended {
     /// Shows the end of the log.
     pub fn show(&self) {
         let lines: Vec<_> = self.output.lines().collect();
-        lines[lines.len().saturating_sub(SHOWN_LINES)..]
-            .iter()
-            .for_each(|line| eprintln!("{line}"));
+        lines[lines.len().saturating_sub(SHOWN_LINES)..].iter().for_each(|line| eprintln!("{line}"));
         eprintln!("(the whole log: {})", self.log.display());
     }
 
@@ -49,10 +47,7 @@ pub fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Ended> 
     let log = folders::results(&format!("{name}.log"));
     fs::create_dir_all(log.parent().expect("a log stands in a folder"))?;
     let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-    let command = command
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file);
+    let command = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
     let shown = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
     let status = wait(&mut child, limit);

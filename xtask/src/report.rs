@@ -13,10 +13,7 @@ pub struct Counts {
 impl Counts {
     /// One check.
     pub fn one(passed: bool) -> Self {
-        Self {
-            passed: passed.into(),
-            failed: (!passed).into(),
-        }
+        Self { passed: passed.into(), failed: (!passed).into() }
     }
 
     pub fn add(&mut self, other: Self) {
@@ -45,20 +42,13 @@ impl Report {
             eprintln!("{name}: {error:#}");
             Counts::one(false)
         });
-        self.rows.push(Row {
-            name: name.to_owned(),
-            counts,
-            took: start.elapsed(),
-        });
+        self.rows.push(Row { name: name.to_owned(), counts, took: start.elapsed() });
     }
 
     /// Prints the table and the line that programs read.
     pub fn end(self) -> ExitCode {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-        println!(
-            "\n{:width$}  {:>6}  {:>6}  {:>7}",
-            "step", "passed", "failed", "seconds"
-        );
+        println!("\n{:width$}  {:>6}  {:>6}  {:>7}", "step", "passed", "failed", "seconds");
         for Row { name, counts, took } in &self.rows {
             println!(
                 "{name:width$}  {:>6}  {:>6}  {:>7.1}",
@@ -69,11 +59,7 @@ impl Report {
         }
         let total = self.total();
         println!("\n{} passed, {} failed", total.passed, total.failed);
-        if total.failed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     fn total(&self) -> Counts {

@@ -33,10 +33,7 @@ impl Stage {
         fs::write(&file, manifest).with_context(|| format!("write {}", file.display()))?;
         let mut program = Server::start(Command::new(folders::program("omcp-stage")).arg(&file))?;
         program.grace_polls = STAGE_GRACE_POLLS;
-        Ok(Self {
-            node: program.url().to_owned(),
-            _program: program,
-        })
+        Ok(Self { node: program.url().to_owned(), _program: program })
     }
 
     /// The MCP endpoint of one backend.
@@ -61,12 +58,7 @@ impl Server {
         let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
-        let mut server = Self {
-            child,
-            input,
-            url: String::new(),
-            grace_polls: 0,
-        };
+        let mut server = Self { child, input, url: String::new(), grace_polls: 0 };
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
@@ -75,9 +67,7 @@ impl Server {
                 }
             }
         });
-        server.url = told
-            .recv_timeout(START_LIMIT)
-            .with_context(|| format!("{shown} names no address"))?;
+        server.url = told.recv_timeout(START_LIMIT).with_context(|| format!("{shown} names no address"))?;
         Ok(server)
     }
 

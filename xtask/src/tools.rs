@@ -28,14 +28,10 @@ const PYTHON: [(&str, &str); 3] = [
 
 pub fn setup(report: &mut Report) {
     for folder in NPM {
-        report.step(&format!("npm {folder}"), || {
-            npm(folder).map(|()| Counts::one(true))
-        });
+        report.step(&format!("npm {folder}"), || npm(folder).map(|()| Counts::one(true)));
     }
     for (name, _) in PYTHON {
-        report.step(&format!("python {name}"), || {
-            python(name).map(|_| Counts::one(true))
-        });
+        report.step(&format!("python {name}"), || python(name).map(|_| Counts::one(true)));
     }
 }
 
@@ -55,9 +51,7 @@ pub fn npm(folder: &str) -> Result<()> {
     let stamp = folder_path.join("node_modules/.installed");
     once(&stamp, &folder_path.join("package-lock.json"), || {
         let mut install = Command::new("npm");
-        install
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(&folder_path);
+        install.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder_path);
         process::run(&format!("npm-{folder}"), &mut install, INSTALL_LIMIT)?.success()?;
         Ok(())
     })
@@ -66,10 +60,7 @@ pub fn npm(folder: &str) -> Result<()> {
 
 /// Makes the Python environment `name`, and says where its interpreter is.
 pub fn python(name: &str) -> Result<PathBuf> {
-    let (_, requirements) = PYTHON
-        .iter()
-        .find(|(known, _)| *known == name)
-        .context("unknown environment")?;
+    let (_, requirements) = PYTHON.iter().find(|(known, _)| *known == name).context("unknown environment")?;
     let requirements = folders::root().join(requirements);
     let folder = folders::tool(name);
     let interpreter = folder.join("bin/python");
@@ -78,9 +69,7 @@ pub fn python(name: &str) -> Result<PathBuf> {
         make.args(["-m", "venv", "--clear"]).arg(&folder);
         process::run(&format!("python-{name}"), &mut make, INSTALL_LIMIT)?.success()?;
         let mut install = Command::new(&interpreter);
-        install
-            .args(["-m", "pip", "install", "--disable-pip-version-check", "-r"])
-            .arg(&requirements);
+        install.args(["-m", "pip", "install", "--disable-pip-version-check", "-r"]).arg(&requirements);
         process::run(&format!("python-{name}"), &mut install, INSTALL_LIMIT)?.success()?;
         Ok(())
     })

@@ -31,16 +31,8 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            scenario,
-            check,
-            direct,
-            through,
-        } = self;
-        write!(
-            f,
-            "{scenario:42} {check:50} direct {direct}, through the gateway {through}"
-        )
+        let Self { scenario, check, direct, through } = self;
+        write!(f, "{scenario:42} {check:50} direct {direct}, through the gateway {through}")
     }
 }
 
@@ -55,12 +47,9 @@ impl Checks {
             let checks: Vec<Value> = serde_json::from_slice(&text).context("checks are a JSON list")?;
             for check in checks {
                 let text = |name: &str| check[name].as_str().unwrap_or_default().to_owned();
-                ends.entry(Check {
-                    scenario: scenario.clone(),
-                    id: text("id"),
-                })
-                .or_default()
-                .push(text("status"));
+                ends.entry(Check { scenario: scenario.clone(), id: text("id") })
+                    .or_default()
+                    .push(text("status"));
             }
         }
         ends.values_mut().for_each(|ends| ends.sort());
@@ -74,29 +63,19 @@ impl Checks {
     /// Warnings, skipped checks and remarks count neither way.
     pub fn counts(&self) -> Counts {
         let count = |wanted: &str| self.ends.values().flatten().filter(|end| *end == wanted).count();
-        Counts {
-            passed: count("SUCCESS"),
-            failed: count("FAILURE"),
-        }
+        Counts { passed: count("SUCCESS"), failed: count("FAILURE") }
     }
 
     /// One line per failed check.
     pub fn failures(&self) -> Vec<String> {
-        let failed = self
-            .ends
-            .iter()
-            .filter(|(_, ends)| ends.iter().any(|end| end == "FAILURE"));
-        failed
-            .map(|(check, _)| format!("{:42} {} FAILURE", check.scenario, check.id))
-            .collect()
+        let failed = self.ends.iter().filter(|(_, ends)| ends.iter().any(|end| end == "FAILURE"));
+        failed.map(|(check, _)| format!("{:42} {} FAILURE", check.scenario, check.id)).collect()
     }
 
     /// Where `through` ended otherwise than this run.
     pub fn differences(&self, through: &Self) -> Vec<Difference> {
         let checks: BTreeSet<_> = self.ends.keys().chain(through.ends.keys()).collect();
-        let differing = checks
-            .into_iter()
-            .filter(|check| self.ends.get(check) != through.ends.get(check));
+        let differing = checks.into_iter().filter(|check| self.ends.get(check) != through.ends.get(check));
         let difference = |check: &Check| Difference {
             scenario: check.scenario.clone(),
             check: check.id.clone(),
@@ -107,9 +86,7 @@ impl Checks {
     }
 
     fn shown(&self, check: &Check) -> String {
-        self.ends
-            .get(check)
-            .map_or_else(|| "not made".to_owned(), |ends| ends.join("+"))
+        self.ends.get(check).map_or_else(|| "not made".to_owned(), |ends| ends.join("+"))
     }
 }
 
@@ -117,9 +94,7 @@ impl Checks {
 fn scenario_of(folder: &str) -> String {
     let name = folder.strip_prefix("server-").unwrap_or(folder);
     let stamp = "-2026-11-23T06-17-27-988Z".len();
-    name.get(..name.len().saturating_sub(stamp))
-        .unwrap_or(name)
-        .to_owned()
+    name.get(..name.len().saturating_sub(stamp)).unwrap_or(name).to_owned()
 }
 
 #[cfg(test)]
@@ -127,41 +102,21 @@ mod tests {
     use super::*;
 
     fn checks(ends: &[(&str, &[&str])]) -> Checks {
-        let check = |id: &str| Check {
-            scenario: "ping".to_owned(),
-            id: id.to_owned(),
-        };
+        let check = |id: &str| Check { scenario: "ping".to_owned(), id: id.to_owned() };
         let owned = |ends: &[&str]| ends.iter().map(|end| (*end).to_owned()).collect();
-        Checks {
-            ends: ends.iter().map(|(id, ends)| (check(id), owned(ends))).collect(),
-        }
+        Checks { ends: ends.iter().map(|(id, ends)| (check(id), owned(ends))).collect() }
     }
 
     #[test]
     fn the_scenario_stands_between_prefix_and_time() {
-        assert_eq!(
-            scenario_of("server-server-sse-polling-2026-11-23T06-17-28-777Z"),
-            "server-sse-polling"
-        );
+        assert_eq!(scenario_of("server-server-sse-polling-2026-11-23T06-17-28-777Z"), "server-sse-polling");
     }
 
     #[test]
     fn every_check_is_compared() {
-        let direct = checks(&[
-            ("a", &["SUCCESS"]),
-            ("b", &["INFO", "SUCCESS"]),
-            ("c", &["SUCCESS"]),
-        ]);
-        let through = checks(&[
-            ("a", &["SUCCESS"]),
-            ("b", &["FAILURE", "SUCCESS"]),
-            ("d", &["SUCCESS"]),
-        ]);
-        let found: Vec<_> = direct
-            .differences(&through)
-            .into_iter()
-            .map(|found| found.check)
-            .collect();
+        let direct = checks(&[("a", &["SUCCESS"]), ("b", &["INFO", "SUCCESS"]), ("c", &["SUCCESS"])]);
+        let through = checks(&[("a", &["SUCCESS"]), ("b", &["FAILURE", "SUCCESS"]), ("d", &["SUCCESS"])]);
+        let found: Vec<_> = direct.differences(&through).into_iter().map(|found| found.check).collect();
         assert_eq!(found, ["b", "c", "d"]);
         assert_eq!(through.counts(), Counts { passed: 3, failed: 1 });
         assert_eq!(direct.differences(&direct).len(), 0);
