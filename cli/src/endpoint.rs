@@ -96,6 +96,6 @@ pub fn failure(what: impl Into<String>, error: &McpError) -> Failure {
         _ => "",
     };
     let mut failure = Failure::new(exit::mcp_cause(error), what, error.to_string()).fix(fix);
-    error.reason().clone_into(&mut failure.reason);
+    failure.reason = error.reason().into();
     failure
 }

@@ -20,21 +20,21 @@ pub struct Failure {
     /// What was attempted, on what: "apply 3 backends".
     pub what: String,
     pub why: String,
-    pub fix: String,
+    pub fix: Box<str>,
     /// Mistakes in what was read, with their places.
     pub problems: Vec<Problem>,
     /// Stable word of the server, if it sent one.
-    pub reason: String,
+    pub reason: Box<str>,
 }
 
 impl Failure {
     pub fn new(cause: Cause, what: impl Into<String>, why: impl Into<String>) -> Self {
         let (what, why) = (what.into(), why.into());
-        Self { cause, what, why, fix: String::new(), problems: Vec::new(), reason: String::new() }
+        Self { cause, what, why, fix: "".into(), problems: Vec::new(), reason: "".into() }
     }
 
     #[must_use]
-    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+    pub fn fix(mut self, fix: impl Into<Box<str>>) -> Self {
         self.fix = fix.into();
         self
     }
@@ -65,7 +65,8 @@ impl Failure {
             [one] => format!("{}: {}", one.field, one.description),
             some => format!("{} fields are refused{}", some.len(), some.iter().map(line).collect::<String>()),
         };
-        let reason = details.error_info().map(|info| info.reason.clone()).unwrap_or_default();
+        let reason: Box<str> =
+            details.error_info().map(|info| info.reason.as_str().into()).unwrap_or_default();
         let fix = fix(cause, &reason);
         Self { reason, ..Self::new(cause, what, why) }.fix(fix)
     }
@@ -83,7 +84,7 @@ impl Failure {
         let mut failure = Self::rpc(what, status);
         if !problems.is_empty() && problems.len() == violations.len() {
             failure.why = format!("{}; nothing was written", mistakes(problems.len()));
-            failure.fix = CORRECT.to_owned();
+            failure.fix = CORRECT.into();
         }
         failure.problems(problems)
     }
@@ -143,10 +144,10 @@ impl Failure {
         };
         let error = Node::map([
             ("exit_code".to_owned(), Node::number(u64::from(exit::failure(self.cause)))),
-            ("reason".to_owned(), Node::text(&self.reason)),
+            ("reason".to_owned(), Node::text(&*self.reason)),
             ("what".to_owned(), Node::text(format!("cannot {}", self.what))),
             ("why".to_owned(), Node::text(&self.why)),
-            ("fix".to_owned(), Node::text(&self.fix)),
+            ("fix".to_owned(), Node::text(&*self.fix)),
             ("problems".to_owned(), Node::new(Value::List(self.problems.iter().map(problem).collect()))),
         ]);
         Node::map([("error".to_owned(), error)]).to_json()
@@ -226,6 +227,6 @@ mod tests {
         let status = Status::with_error_details(tonic::Code::InvalidArgument, "invalid manifest", details);
         let failure = Failure::rpc("apply", &status);
         assert_eq!(failure.why, "backends[0].env: too many");
-        assert_eq!(failure.reason, "INVALID");
+        assert_eq!(&*failure.reason, "INVALID");
     }
 }

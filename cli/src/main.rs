@@ -5,7 +5,7 @@
 //! - [`cli`], [`args`]: what can be typed; [`commands`]: one file per command
 //! - [`context`], [`client`]: the control plane; [`endpoint`], [`mcp_client`], [`node_admin`]: the nodes
 //! - [`manifest`]: what people write, with the place of every mistake
-//! - [`rollout`]: `--wait`
+//! - [`rollout`]: how `--wait` follows a change
 //! - [`output`], [`style`], [`word`]: what people see
 //! - [`failure`], [`exit`]: what went wrong, and the code it ends with
 //! - [`demo`]: the backend of `omcp up --demo`, which runs both planes in one process

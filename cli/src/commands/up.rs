@@ -3,10 +3,14 @@
 //! - [`state`]: where the state is kept
 //! - [`ports`]: where everything listens
 //! - [`demo`]: the demo backend
+//! - [`ready`]: when everything runs
+//! - [`stop`]: the wish to stop
 
 mod demo;
 mod ports;
+mod ready;
 mod state;
+mod stop;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,25 +18,18 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use omcp_control_plane::{ControlPlane, Running, StartError};
 use omcp_data_plane::{Node as GatewayNode, NodeConfig, NodeError};
-use omcp_proto::v1::{ListNodesRequest, NodeState};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 
 use self::state::StateDir;
+use self::stop::wanted;
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::failure::{Cause, Failure};
-use crate::manifest::node::Node;
-use crate::manifest::write;
-use crate::output::{self, Format, time};
+use crate::output::{self, time};
 use crate::style;
 
-/// How long the nodes may take to find the control plane: all of it happens on this machine.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause between two looks at the nodes.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How long calls may take to finish after Ctrl-C; a second Ctrl-C cuts that short.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,13 +59,17 @@ pub struct Args {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     nodes: u16,
 
+    /// Port of the admin API
+    #[arg(long, default_value_t = ports::ADMIN, value_name = "PORT", conflicts_with = "free_ports")]
+    admin_port: u16,
+
     /// Use free ports instead of 4180 to 4183
     #[arg(long)]
     free_ports: bool,
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
-    let stop = signals()?;
+    let stop = stop::signals()?;
     log(context.global.verbose);
     let began = Instant::now();
     let state = StateDir::open(args.state_dir.as_deref(), args.ephemeral)?;
@@ -110,7 +111,7 @@ async fn serve(
 }
 
 async fn finish_start(args: &Args, nodes: &Nodes, context: &Context, began: Instant) -> Result<(), Failure> {
-    in_sync(args.nodes, context).await?;
+    ready::in_sync(args.nodes, context).await?;
     for (name, mcp_url) in &nodes.urls {
         tick(&format!("node {name}"), mcp_url);
     }
@@ -119,37 +120,13 @@ async fn finish_start(args: &Args, nodes: &Nodes, context: &Context, began: Inst
         demo::apply(context).await?;
         tick("backend demo", &format!("ready in {}", time::short(began.elapsed())));
     }
-    show(args, nodes, context, began)
-}
-
-/// The addresses, and what to do next.
-fn show(args: &Args, nodes: &Nodes, context: &Context, began: Instant) -> Result<(), Failure> {
-    let mcp_url = nodes.urls.first().map(|(_, url)| format!("{url}/mcp")).unwrap_or_default();
-    if context.format() == Format::Json {
-        let document = Node::map([
-            ("mcp_url".to_owned(), Node::text(&mcp_url)),
-            ("admin_url".to_owned(), Node::text(&context.global.server)),
-        ]);
-        return output::print(&write::json(&document)).map(drop);
-    }
-    let usual = context.global.server.ends_with(&format!(":{}", ports::ADMIN));
-    let server = if usual { String::new() } else { format!(" --server {}", context.global.server) };
-    let next = match args.demo {
-        true => format!("omcp{server} call demo.echo message=hello"),
-        false => format!("omcp{server} apply -f backends.yaml --wait"),
-    };
-    let ready = time::short(began.elapsed());
-    output::print(&format!(
-        "\n  MCP endpoint   {}\n  next           {}\n\nready in {ready}; Ctrl-C stops everything\n",
-        style::bold(&mcp_url),
-        style::bold(&next),
-    ))
-    .map(drop)
+    let mcp_url = nodes.urls.first().map(|(_, url)| url.as_str()).unwrap_or_default();
+    ready::show(mcp_url, args.demo, context, began)
 }
 
 async fn start_control_plane(args: &Args, state: &Path) -> Result<Running, Failure> {
     let mut config = omcp_control_plane::Config::new(state.join("omcp.db"));
-    config.admin_listen = ports::loopback(if args.free_ports { 0 } else { ports::ADMIN });
+    config.admin_listen = ports::loopback(if args.free_ports { 0 } else { args.admin_port });
     config.sync_listen = ports::usual_or_free(ports::SYNC, "node sync", args.free_ports);
     let admin = config.admin_listen;
     ControlPlane::start(config).await.map_err(|error| match &error {
@@ -253,52 +230,13 @@ fn at(control_plane: &Running, context: &Context) -> crate::args::Global {
     crate::args::Global { server: format!("http://{}", control_plane.admin()), ..context.global.clone() }
 }
 
-/// Waits until this many nodes have everything.
-async fn in_sync(count: u16, context: &Context) -> Result<(), Failure> {
-    let began = Instant::now();
-    let client = context.client()?;
-    while began.elapsed() < SYNC_TIMEOUT {
-        let answer = client.fleet().list_nodes(ListNodesRequest {}).await;
-        let nodes = answer.map_err(|status| Failure::rpc("find the nodes", &status))?.into_inner().nodes;
-        let ready = nodes.iter().filter(|node| node.state() == NodeState::InSync).count();
-        if ready >= usize::from(count) {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    let why = format!("it was not in sync within {}", time::short(SYNC_TIMEOUT));
-    Err(Failure::new(Cause::Failed, "start the node", why).fix("look closer with OMCP_LOG=debug"))
-}
-
-/// Counts the wishes to stop.
-fn signals() -> Result<watch::Receiver<u32>, Failure> {
-    let failed = |error: std::io::Error| Failure::new(Cause::Failed, "listen for Ctrl-C", error.to_string());
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let (count, stop) = watch::channel(0);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            count.send_modify(|count| *count += 1);
-        }
-    });
-    Ok(stop)
-}
-
-/// Waits for that many wishes to stop.
-async fn wanted(stop: &mut watch::Receiver<u32>, count: u32) {
-    if stop.wait_for(|seen| *seen >= count).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
 fn log(verbose: u8) {
     let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
     let filter = EnvFilter::try_from_env("OMCP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(output::can_redraw()).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(output::can_redraw())
+        .with_writer(std::io::stderr);
     // Only a program that logs already refuses.
     drop(logs.try_init());
 }

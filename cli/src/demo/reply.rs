@@ -48,7 +48,10 @@ async fn result(method: &str, params: &Json, outbox: &Outbox) -> Result<Json, Re
         "prompts/list" => json!({"prompts": [prompt()]}),
         "prompts/get" => greet(params)?,
         _ => {
-            return Err(Refusal { code: -32601, message: format!("the demo backend has no method {method}") });
+            return Err(Refusal {
+                code: -32601,
+                message: format!("the demo backend has no method {method}"),
+            });
         }
     })
 }

@@ -208,8 +208,7 @@ fn is_list_key(key: &str) -> bool {
 
 /// Names what does not belong at the top; `inputs` stands beside the `servers` of VS Code.
 fn report_unknown(reader: &mut Reader<'_>, members: &[Member], map: bool) {
-    for member in
-        members.iter().filter(|member| !is_list_key(&member.key) && !(map && member.key == "inputs"))
+    for member in members.iter().filter(|member| !(is_list_key(&member.key) || map && member.key == "inputs"))
     {
         let hint = match nearest::nearest(&member.key, ["servers", "backends", "mcpServers"]) {
             Some(meant) => format!("did you mean `{meant}`?"),

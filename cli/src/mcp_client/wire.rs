@@ -134,7 +134,8 @@ impl Wire {
         let message: Json = match serde_json::from_slice(&bytes) {
             Ok(message) if is_json => message,
             _ => {
-                return refused.and(Err(McpError::Protocol(format!("HTTP {} without JSON", status.as_u16()))));
+                return refused
+                    .and(Err(McpError::Protocol(format!("HTTP {} without JSON", status.as_u16()))));
             }
         };
         if message["jsonrpc"] == "2.0" { Ok(message) } else { refused.map(|()| message) }

@@ -113,7 +113,7 @@ async fn watch(
     context: &Context,
 ) -> Result<Report, Failure> {
     let mut watch = Watch { goal, screen, verdicts: Vec::new() };
-    let timed_out = match timeout_at(Instant::now() + timeout, watch.to_the_end(context)).await {
+    let timed_out = match timeout_at(Instant::now() + timeout, watch.until_done(context)).await {
         Ok(end) => end.map(|()| false)?,
         Err(_) => true,
     };
@@ -128,7 +128,7 @@ struct Watch {
 }
 
 impl Watch {
-    async fn to_the_end(&mut self, context: &Context) -> Result<(), Failure> {
+    async fn until_done(&mut self, context: &Context) -> Result<(), Failure> {
         loop {
             match self.follow(context).await? {
                 Ok(()) => return Ok(()),

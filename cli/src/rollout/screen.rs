@@ -7,6 +7,9 @@ use std::time::Instant;
 use super::verdict::Verdict;
 use crate::output::{self, time};
 
+/// Most lines that are redrawn: what has left the screen cannot be.
+const LINES_MAX: usize = 20;
+
 /// Lines of progress on standard error.
 #[derive(Debug)]
 pub struct Screen {
@@ -30,7 +33,7 @@ impl Screen {
             return self.show_empty();
         }
         let elapsed = time::short(self.started.elapsed());
-        if self.redraws {
+        if self.redraws && verdicts.len() <= LINES_MAX {
             let lines = verdicts.iter().map(|verdict| format!("{}   {elapsed}\n", verdict.line()));
             self.redraw(&lines.collect::<String>(), verdicts.len());
         } else {

@@ -9,7 +9,8 @@ use crate::cli::Cli;
 use crate::exit::CODES;
 
 /// What follows in the page is written by this test.
-const MARK: &str = "<!-- Below: written by the test `the_page_is_current`; run it with OMCP_WRITE_DOCS=1. -->\n";
+const MARK: &str =
+    "<!-- Below: written by the test `the_page_is_current`; run it with OMCP_WRITE_DOCS=1. -->\n";
 /// Columns of the help in the page.
 const WIDTH: usize = 80;
 
@@ -22,7 +23,10 @@ fn the_page_is_current() {
     if std::env::var_os("OMCP_WRITE_DOCS").is_some() {
         std::fs::write(&path, &current).unwrap();
     }
-    assert!(page == current || std::env::var_os("OMCP_WRITE_DOCS").is_some(), "run it with OMCP_WRITE_DOCS=1");
+    assert!(
+        page == current || std::env::var_os("OMCP_WRITE_DOCS").is_some(),
+        "run it with OMCP_WRITE_DOCS=1"
+    );
 }
 
 #[test]
