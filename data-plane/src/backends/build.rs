@@ -42,8 +42,21 @@ impl From<&GatewayError> for Refusal {
             ErrorKind::Limit => RejectionCode::Limit,
             _ => RejectionCode::BuildFailed,
         };
-        let field = if code == RejectionCode::UnknownType { "runtime.type" } else { "" };
+        let field = match code {
+            RejectionCode::UnknownType => "runtime.type".to_owned(),
+            RejectionCode::Invalid | RejectionCode::MissingReference => setting(&error.to_string()),
+            _ => String::new(),
+        };
         Self::new(code, field, error.chain())
+    }
+}
+
+/// The path of the setting that an error begins with, as runtimes and references write it.
+fn setting(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'[' | b']');
+    match text.split_once(": ") {
+        Some((path, _)) if !path.is_empty() && path.bytes().all(plain) => format!("runtime.{path}"),
+        _ => String::new(),
     }
 }
 
@@ -112,5 +125,23 @@ impl Builder {
                 format!("runtime type {name} panicked while it was built"),
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_of_an_error_is_told() {
+        for (kind, text, field) in [
+            (ErrorKind::InvalidSettings, "command: no file /x", "runtime.command"),
+            (ErrorKind::MissingReference, "args.0: ${X} has no value: set X", "runtime.args.0"),
+            (ErrorKind::InvalidSettings, "settings do not fit runtime type x: line 1 column 2", ""),
+            (ErrorKind::UnknownRuntime, "runtime type \"x\" is not offered", "runtime.type"),
+            (ErrorKind::Internal, "runtime: panicked", ""),
+        ] {
+            assert_eq!(Refusal::from(&GatewayError::new(kind, text)).field, field, "{text}");
+        }
     }
 }
