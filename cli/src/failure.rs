@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use tonic::Status;
+use tonic::{Code, Status};
 use tonic_types::{FieldViolation, StatusExt as _};
 
 use crate::exit;
@@ -67,7 +67,7 @@ impl Failure {
         };
         let reason: Box<str> =
             details.error_info().map(|info| info.reason.as_str().into()).unwrap_or_default();
-        let fix = fix(cause, &reason);
+        let fix = fix(cause, status.code(), &reason);
         Self { reason, ..Self::new(cause, what, why) }.fix(fix)
     }
 
@@ -174,9 +174,11 @@ fn why(status: &Status) -> String {
     }
 }
 
-fn fix(cause: Cause, reason: &str) -> &'static str {
+fn fix(cause: Cause, code: Code, reason: &str) -> &'static str {
     match (cause, reason) {
         (_, "MASS_DELETE") => "if you mean it, say how many may go: --max-deletes N",
+        (_, "OVERLOADED" | "STOPPING") => "try again in a moment",
+        (Cause::Unreachable, _) if code != Code::Unavailable => "wait longer with --timeout",
         (Cause::Unreachable, _) => {
             "start a control plane (`omcp up` starts one here), or name yours with --server or OMCP_SERVER"
         }
@@ -224,7 +226,7 @@ mod tests {
         let mut details = tonic_types::ErrorDetails::new();
         details.add_bad_request_violation("backends[0].env", "too many");
         details.set_error_info("INVALID", "omcp", std::collections::HashMap::new());
-        let status = Status::with_error_details(tonic::Code::InvalidArgument, "invalid manifest", details);
+        let status = Status::with_error_details(Code::InvalidArgument, "invalid manifest", details);
         let failure = Failure::rpc("apply", &status);
         assert_eq!(failure.why, "backends[0].env: too many");
         assert_eq!(&*failure.reason, "INVALID");

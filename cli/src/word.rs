@@ -83,3 +83,8 @@ pub fn change(kind: i32) -> &'static str {
         Ok(ChangeKind::Unspecified) | Err(_) => "unknown",
     }
 }
+
+/// `1 change`, `2 changes`.
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -109,7 +109,7 @@ async fn send(args: &Args, loaded: &Loaded, context: &Context) -> Result<ApplyMa
         request_id: Uuid::new_v4().to_string(),
     };
     let answer = context.client()?.manifests().apply_manifest(request).await;
-    let what = format!("apply {} backends", loaded.backends.len());
+    let what = format!("apply {}", word::count(loaded.backends.len(), "backend"));
     Ok(answer.map_err(|status| refused(&what, &status, loaded))?.into_inner())
 }
 
@@ -171,8 +171,8 @@ fn summary(answer: &ApplyManifestResponse, dry_run: bool) -> String {
     let changes = answer.changes.iter().filter(|change| change.kind() != ChangeKind::Unchanged).count();
     match (changes, dry_run) {
         (0, _) => format!("nothing to change, revision {}", answer.revision),
-        (n, true) => format!("{n} changes, nothing written"),
-        (n, false) => format!("{n} changes, revision {}", answer.revision),
+        (n, true) => format!("{}, nothing written", word::count(n, "change")),
+        (n, false) => format!("{}, revision {}", word::count(n, "change"), answer.revision),
     }
 }
 

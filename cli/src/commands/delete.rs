@@ -7,6 +7,8 @@ use crate::args::WriteOptions;
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::failure::{Cause, Failure};
+use crate::manifest::node::Node;
+use crate::manifest::write;
 use crate::output::{self, Format};
 use crate::rollout;
 use crate::rollout::verdict::Goal;
@@ -42,18 +44,29 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
     let mut revision = 0;
     for name in &args.names {
         revision = delete(name, &args, context).await?;
-        let verb = if args.write.dry_run { "deleted (dry run)" } else { "deleted" };
-        output::print(&match context.format() {
-            Format::Name => format!("{name}\n"),
-            Format::Json => {
-                format!("{{\"name\":\"{name}\",\"change\":\"deleted\",\"revision\":{revision}}}\n")
-            }
-            _ => format!("{name} {verb}\n"),
-        })?;
+        output::print(&deleted(name, revision, &args, context.format()))?;
     }
     let goal = Goal { revision, backends: args.names.clone(), ..Goal::default() };
     let report = rollout::wait(goal, &args.write, context).await?;
     Ok(report.map_or(Outcome::Done, |report| report.outcome()))
+}
+
+fn deleted(name: &str, revision: u64, args: &Args, format: Format) -> String {
+    let document = || {
+        let change = if args.write.dry_run { "would-delete" } else { "deleted" };
+        Node::map([
+            ("name".to_owned(), Node::text(name)),
+            ("change".to_owned(), Node::text(change)),
+            ("revision".to_owned(), Node::number(revision)),
+        ])
+    };
+    match format {
+        Format::Name => format!("{name}\n"),
+        Format::Json => format!("{}\n", document().to_json()),
+        Format::Yaml => format!("---\n{}", write::yaml(&document())),
+        Format::Table | Format::Wide if args.write.dry_run => format!("{name} deleted (dry run)\n"),
+        Format::Table | Format::Wide => format!("{name} deleted\n"),
+    }
 }
 
 /// Naming backends one by one is consent; a bound that was given holds.

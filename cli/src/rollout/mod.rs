@@ -30,6 +30,8 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 pub struct Report {
     pub verdicts: Vec<Verdict>,
     pub timed_out: bool,
+    /// The control plane did not answer in the end.
+    lost: bool,
 }
 
 impl Report {
@@ -76,6 +78,7 @@ impl Report {
     fn missing(&self) -> String {
         let waiting: Vec<_> = self.verdicts.iter().filter(|verdict| !verdict.is_done()).collect();
         match waiting.as_slice() {
+            _ if self.lost => "it is written, and the control plane stopped answering".to_owned(),
             [] => "it is written, and no node is connected; start one with omcp-data-plane".to_owned(),
             some => {
                 let names: Vec<_> = some.iter().map(|verdict| verdict.node.as_str()).collect();
@@ -112,12 +115,12 @@ async fn watch(
     timeout: Duration,
     context: &Context,
 ) -> Result<Report, Failure> {
-    let mut watch = Watch { goal, screen, verdicts: Vec::new() };
+    let mut watch = Watch { goal, screen, verdicts: Vec::new(), lost: false };
     let timed_out = match timeout_at(Instant::now() + timeout, watch.until_done(context)).await {
         Ok(end) => end.map(|()| false)?,
         Err(_) => true,
     };
-    Ok(Report { verdicts: watch.verdicts, timed_out })
+    Ok(Report { verdicts: watch.verdicts, timed_out, lost: watch.lost })
 }
 
 /// One watch, reopened as often as it breaks.
@@ -125,6 +128,7 @@ struct Watch {
     goal: Goal,
     screen: Option<Screen>,
     verdicts: Vec<Verdict>,
+    lost: bool,
 }
 
 impl Watch {
@@ -132,7 +136,10 @@ impl Watch {
         loop {
             match self.follow(context).await? {
                 Ok(()) => return Ok(()),
-                Err(status) if may_come_back(&status) => tokio::time::sleep(REOPEN_PAUSE).await,
+                Err(status) if may_come_back(&status) => {
+                    self.lost = true;
+                    tokio::time::sleep(REOPEN_PAUSE).await;
+                }
                 Err(status) => return Err(Failure::rpc("watch the rollout", &status)),
             }
         }
@@ -158,6 +165,7 @@ impl Watch {
 
     /// Takes the newest state; whether everything is done.
     fn take(&mut self, nodes: &[NodeRollout]) -> bool {
+        self.lost = false;
         self.verdicts = nodes.iter().map(|node| self.goal.judge(node)).collect();
         if let Some(screen) = &mut self.screen {
             screen.show(&self.verdicts);
