@@ -16,7 +16,7 @@
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
-//!     omcp_data_plane::main(omcp_runtimes::builtin() /* .with(MyRuntime)? */)
+//!     omcp_data_plane::main(omcp_data_plane::builtin() /* .with(MyRuntime)? */)
 //! }
 //! ```
 
@@ -41,6 +41,7 @@ use omcp_core::RuntimeRegistry;
 
 pub use config::{Args, NodeConfig};
 pub use node::{Node, NodeError};
+pub use omcp_runtimes::builtin;
 
 /// The whole program: reads the arguments, starts an async runtime and runs a node that offers the types
 /// of `registry` until it is told to stop.

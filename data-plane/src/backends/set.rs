@@ -75,6 +75,7 @@ impl BackendSet {
             builder: Builder::new(registry, resolve, shared.clone()),
             entries: BTreeMap::new(),
             refused: BTreeSet::new(),
+            retry_at: None,
             table: table.clone(),
             shared: shared.clone(),
             rejections: rejections_sender,
@@ -138,6 +139,8 @@ struct Owner {
     builder: Builder,
     entries: BTreeMap<BackendName, Entry>,
     refused: BTreeSet<BackendName>,
+    /// When the first of them is to be tried again.
+    retry_at: Option<Instant>,
     table: Arc<Table>,
     shared: Arc<Shared>,
     rejections: watch::Sender<Arc<Vec<Rejection>>>,
@@ -153,7 +156,7 @@ impl Owner {
         mut probers: JoinSet<()>,
     ) {
         loop {
-            let retry = OptionFuture::from(self.next_retry().map(tokio::time::sleep_until));
+            let retry = OptionFuture::from(self.retry_at.map(tokio::time::sleep_until));
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(Command::Close(reply)) => {
@@ -231,6 +234,7 @@ impl Owner {
         probes.iter().for_each(|served| served.probe_later());
         retired.into_iter().for_each(|served| self.retire(served));
         if judged {
+            self.retry_at = self.refused.iter().filter_map(|name| self.entries.get(name)?.retry_at()).min();
             self.tell_rejections();
         }
     }
@@ -270,10 +274,6 @@ impl Owner {
                 self.commit(vec![(name, outcome)]);
             }
         }
-    }
-
-    fn next_retry(&self) -> Option<Instant> {
-        self.refused.iter().filter_map(|name| self.entries.get(name)?.retry_at()).min()
     }
 
     fn retry(&mut self) {
