@@ -5,9 +5,11 @@ use std::time::Duration;
 use http::{Response, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use omcp_core::GatewayError;
+use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::sse::{Decoder, Event};
 use tokio::time::{Instant, timeout_at};
+
+use crate::answers;
 
 /// Whether an answer is an event stream.
 pub fn is_event_stream<B>(response: &Response<B>) -> bool {
@@ -57,6 +59,23 @@ impl EventStream {
             }
             self.fill().await?;
         }
+    }
+
+    /// The messages of the next event that holds any: one, or a batch. Other events are skipped. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`EventStream::next`].
+    pub async fn messages(&mut self) -> Result<Option<Vec<McpMessage>>, GatewayError> {
+        while let Some(event) = self.next().await? {
+            if event.event.is_some() || event.data.is_empty() {
+                continue;
+            }
+            match answers::messages(event.data) {
+                Ok(messages) => return Ok(Some(messages)),
+                Err(error) => tracing::debug!(%error, "skipped an event that is no json-rpc message"),
+            }
+        }
+        Ok(None)
     }
 
     /// The last event id seen.

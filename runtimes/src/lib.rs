@@ -9,7 +9,7 @@
 //! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
-//! - [`millis`]: a noun of settings
+//! - [`settings`]: numbers with a unit, bounds and a default
 
 pub mod answers;
 pub mod event_stream;
@@ -17,12 +17,12 @@ pub mod http_client;
 pub mod http_endpoint;
 pub mod lines;
 pub mod local_process;
-pub mod millis;
 pub mod outbox;
 pub mod process;
 pub mod program;
 pub mod remote_http;
 pub mod remote_sse;
+pub mod settings;
 pub mod stderr;
 #[cfg(test)]
 mod test_server;

@@ -17,9 +17,9 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep_until};
 
 use crate::lines::{LineConnection, LineLimits};
-use crate::millis::Millis;
 use crate::process::{Process, ProcessSpec, StopGrace};
 use crate::program;
+use crate::settings::{MessageLen, Millis};
 
 /// What a process said before its end may still stand in the pipe for so long.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
@@ -43,48 +43,23 @@ pub struct LocalProcessSettings {
     pub working_dir: Option<PathBuf>,
     /// Time from the first message sent to the first message received, milliseconds. Programs
     /// fetched by npx or uvx may have to be downloaded first. Default 60000.
-    #[serde(default = "default_start_timeout")]
-    pub start_timeout_ms: Millis,
+    #[serde(default)]
+    pub start_timeout_ms: Millis<60_000>,
     /// Time for one call, milliseconds. Default 300000.
-    #[serde(default = "default_call_timeout")]
-    pub call_timeout_ms: Millis,
+    #[serde(default)]
+    pub call_timeout_ms: Millis<300_000>,
     /// Time the program may leave its input unread once 1 MiB is queued, milliseconds. Default 30000.
-    #[serde(default = "default_write_timeout")]
-    pub write_timeout_ms: Millis,
+    #[serde(default)]
+    pub write_timeout_ms: Millis<30_000>,
     /// Time to end by itself once its input is closed, milliseconds; then it gets SIGTERM. Default 2000.
-    #[serde(default = "default_stop_timeout")]
-    pub stop_timeout_ms: Millis,
+    #[serde(default)]
+    pub stop_timeout_ms: Millis<2_000>,
     /// Time to end after SIGTERM, milliseconds; then it gets SIGKILL. Default 3000.
-    #[serde(default = "default_kill_timeout")]
-    pub kill_timeout_ms: Millis,
+    #[serde(default)]
+    pub kill_timeout_ms: Millis<3_000>,
     /// Longest line, that is message, the program may write, bytes. Default 16777216 (16 MiB).
-    #[serde(default = "default_line_len_max")]
-    #[schemars(range(min = 1024, max = 268_435_456))]
-    pub line_len_max: usize,
-}
-
-fn default_start_timeout() -> Millis {
-    Millis::new(60_000)
-}
-
-fn default_call_timeout() -> Millis {
-    Millis::new(300_000)
-}
-
-fn default_write_timeout() -> Millis {
-    Millis::new(30_000)
-}
-
-fn default_stop_timeout() -> Millis {
-    Millis::new(2_000)
-}
-
-fn default_kill_timeout() -> Millis {
-    Millis::new(3_000)
-}
-
-fn default_line_len_max() -> usize {
-    LineLimits::default().line_len_max
+    #[serde(default)]
+    pub line_len_max: MessageLen,
 }
 
 /// The type `local-process`.
@@ -116,9 +91,6 @@ impl RuntimeType for LocalProcess {
 
 fn check(settings: &LocalProcessSettings) -> Result<(), GatewayError> {
     let invalid = |text: String| Err(GatewayError::invalid_settings(text));
-    if !(1024..=268_435_456).contains(&settings.line_len_max) {
-        return invalid("line_len_max: has to be between 1024 and 268435456 bytes".to_owned());
-    }
     if let Some(index) = settings.args.iter().position(|arg| arg.contains('\0')) {
         return invalid(format!("args[{index}]: holds a NUL byte"));
     }
@@ -141,7 +113,7 @@ impl Runtime for LocalProcessRuntime {
     async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
         let (process, pipes) = self.spec.spawn(Arc::clone(&self.stderr))?;
         let limits = LineLimits {
-            line_len_max: self.settings.line_len_max,
+            line_len_max: self.settings.line_len_max.bytes(),
             write_timeout: self.settings.write_timeout_ms.duration(),
             ..LineLimits::default()
         };

@@ -23,7 +23,7 @@ use self::connection::HttpConnection;
 use self::session::Session;
 use crate::http_client::HttpClient;
 use crate::http_endpoint::HttpEndpoint;
-use crate::millis::Millis;
+use crate::settings::{MessageLen, Millis};
 
 /// An MCP server behind Streamable HTTP, of any revision.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -36,34 +36,17 @@ pub struct RemoteHttpSettings {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Time for name look-up, TCP and TLS together, milliseconds. Default 5000.
-    #[serde(default = "default_connect_timeout")]
-    pub connect_timeout_ms: Millis,
+    #[serde(default)]
+    pub connect_timeout_ms: Millis<5_000>,
     /// Time for one call, and the longest silence on its stream, milliseconds. Default 300000.
-    #[serde(default = "default_call_timeout")]
-    pub call_timeout_ms: Millis,
+    #[serde(default)]
+    pub call_timeout_ms: Millis<300_000>,
     /// Time for the server to accept a notification or an answer, milliseconds. Default 30000.
-    #[serde(default = "default_write_timeout")]
-    pub write_timeout_ms: Millis,
+    #[serde(default)]
+    pub write_timeout_ms: Millis<30_000>,
     /// Longest message the server may send, bytes. Default 16777216 (16 MiB).
-    #[serde(default = "default_message_len_max")]
-    #[schemars(range(min = 1024, max = 268_435_456))]
-    pub message_len_max: usize,
-}
-
-fn default_connect_timeout() -> Millis {
-    Millis::new(5_000)
-}
-
-fn default_call_timeout() -> Millis {
-    Millis::new(300_000)
-}
-
-fn default_write_timeout() -> Millis {
-    Millis::new(30_000)
-}
-
-fn default_message_len_max() -> usize {
-    16 * 1024 * 1024
+    #[serde(default)]
+    pub message_len_max: MessageLen,
 }
 
 /// The type `remote-http`.
@@ -79,10 +62,6 @@ impl RuntimeType for RemoteHttp {
         settings: RemoteHttpSettings,
         _: RuntimeContext,
     ) -> Result<Box<dyn Runtime>, GatewayError> {
-        if !(1024..=268_435_456).contains(&settings.message_len_max) {
-            let text = "message_len_max: has to be between 1024 and 268435456 bytes";
-            return Err(GatewayError::invalid_settings(text));
-        }
         let endpoint = HttpEndpoint::new(&settings.url, &settings.headers)?;
         let connect_timeout = settings.connect_timeout_ms.duration();
         let upstream =
@@ -113,7 +92,7 @@ impl Runtime for RemoteHttpRuntime {
             session::Limits {
                 call_timeout: self.settings.call_timeout_ms.duration(),
                 write_timeout: self.settings.write_timeout_ms.duration(),
-                message_len_max: self.settings.message_len_max,
+                message_len_max: self.settings.message_len_max.bytes(),
             },
         );
         Ok(Box::new(HttpConnection::new(Arc::new(session))))

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -14,7 +15,6 @@ use http::StatusCode;
 use omcp_core::{
     BackendConnection, ErrorKind, GatewayError, McpMessage, Runtime, RuntimeContext, RuntimeType,
 };
-use omcp_mcp::sse::Event;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -23,8 +23,8 @@ use crate::answers;
 use crate::event_stream::{EventStream, is_event_stream};
 use crate::http_client::{HttpClient, drop_body, read_body};
 use crate::http_endpoint::HttpEndpoint;
-use crate::millis::Millis;
 use crate::outbox::{Outbox, is_request};
+use crate::settings::{MessageLen, Millis};
 
 /// Messages received and not yet asked for; while there are more, the stream is not read.
 const INBOX_MAX: usize = 256;
@@ -42,45 +42,24 @@ pub struct RemoteSseSettings {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Time for name look-up, TCP and TLS together, milliseconds. Default 5000.
-    #[serde(default = "default_connect_timeout")]
-    pub connect_timeout_ms: Millis,
+    #[serde(default)]
+    pub connect_timeout_ms: Millis<5_000>,
     /// Time from the start to the server's `endpoint` event, milliseconds. Default 10000.
-    #[serde(default = "default_handshake_timeout")]
-    pub handshake_timeout_ms: Millis,
+    #[serde(default)]
+    pub handshake_timeout_ms: Millis<10_000>,
     /// Time for one call, milliseconds. Default 300000.
-    #[serde(default = "default_call_timeout")]
-    pub call_timeout_ms: Millis,
+    #[serde(default)]
+    pub call_timeout_ms: Millis<300_000>,
     /// Time for the server to accept one message, milliseconds. Default 30000.
-    #[serde(default = "default_write_timeout")]
-    pub write_timeout_ms: Millis,
+    #[serde(default)]
+    pub write_timeout_ms: Millis<30_000>,
     /// Time the stream may be silent, milliseconds; only for servers known to send keep-alive
     /// comments. Default: for ever.
     #[serde(default)]
     pub idle_timeout_ms: Option<Millis>,
     /// Longest message the server may send, bytes. Default 16777216 (16 MiB).
-    #[serde(default = "default_message_len_max")]
-    #[schemars(range(min = 1024, max = 268_435_456))]
-    pub message_len_max: usize,
-}
-
-fn default_connect_timeout() -> Millis {
-    Millis::new(5_000)
-}
-
-fn default_handshake_timeout() -> Millis {
-    Millis::new(10_000)
-}
-
-fn default_call_timeout() -> Millis {
-    Millis::new(300_000)
-}
-
-fn default_write_timeout() -> Millis {
-    Millis::new(30_000)
-}
-
-fn default_message_len_max() -> usize {
-    16 * 1024 * 1024
+    #[serde(default)]
+    pub message_len_max: MessageLen,
 }
 
 /// The type `remote-sse`.
@@ -96,10 +75,6 @@ impl RuntimeType for RemoteSse {
         settings: RemoteSseSettings,
         _: RuntimeContext,
     ) -> Result<Box<dyn Runtime>, GatewayError> {
-        if !(1024..=268_435_456).contains(&settings.message_len_max) {
-            let text = "message_len_max: has to be between 1024 and 268435456 bytes";
-            return Err(GatewayError::invalid_settings(text));
-        }
         let endpoint = HttpEndpoint::new(&settings.url, &settings.headers)?;
         let client = HttpClient::new(settings.connect_timeout_ms.duration());
         Ok(Box::new(RemoteSseRuntime { client, endpoint, settings }))
@@ -156,7 +131,7 @@ impl RemoteSseRuntime {
             ),
             _ => {
                 let idle = self.settings.idle_timeout_ms.map(Millis::duration);
-                Ok(EventStream::new(response.into_body(), self.settings.message_len_max, idle))
+                Ok(EventStream::new(response.into_body(), self.settings.message_len_max.bytes(), idle))
             }
         }
     }
@@ -236,14 +211,10 @@ impl SseConnection {
             self.posts.push(Box::pin(self.poster.clone().post(message)));
         }
         let Some(stream) = &mut self.stream else { return Ok(()) };
-        let step = tokio::select! {
+        let taken = tokio::select! {
             biased;
-            Some(posted) = self.posts.next() => Step::Posted(posted),
-            event = stream.next(), if self.inbox.len() < INBOX_MAX => Step::Received(event),
-        };
-        let taken = match step {
-            Step::Posted(posted) => self.settle(posted),
-            Step::Received(event) => self.receive(event),
+            Some(posted) = self.posts.next() => self.settle(posted),
+            received = stream.messages(), if self.inbox.len() < INBOX_MAX => self.receive(received),
         };
         if taken.is_err() {
             self.stream = None;
@@ -266,28 +237,19 @@ impl SseConnection {
         Ok(())
     }
 
-    fn receive(&mut self, event: Result<Option<Event>, GatewayError>) -> Result<(), GatewayError> {
-        let event = event?.ok_or_else(|| GatewayError::closed("the server ended its event stream"))?;
-        if event.event.is_some() || event.data.is_empty() {
-            return Ok(());
-        }
-        match answers::messages(event.data) {
-            Ok(messages) => self.inbox.extend(messages),
-            Err(error) => tracing::debug!(%error, "skipped an event that is no json-rpc message"),
-        }
+    fn receive(&mut self, received: Received) -> Result<(), GatewayError> {
+        let messages = received?.ok_or_else(|| GatewayError::closed("the server ended its event stream"))?;
+        self.inbox.extend(messages);
         Ok(())
     }
 }
 
-enum Step {
-    Posted(Posted),
-    Received(Result<Option<Event>, GatewayError>),
-}
+type Received = Result<Option<Vec<McpMessage>>, GatewayError>;
 
 /// A message, and the status and body it was answered with.
 struct Posted {
     message: McpMessage,
-    outcome: Result<(StatusCode, bytes::Bytes), GatewayError>,
+    outcome: Result<(StatusCode, Bytes), GatewayError>,
 }
 
 #[derive(Clone)]
@@ -303,13 +265,13 @@ impl Poster {
         Posted { message, outcome }
     }
 
-    async fn outcome(self, message: bytes::Bytes) -> Result<(StatusCode, bytes::Bytes), GatewayError> {
+    async fn outcome(self, message: Bytes) -> Result<(StatusCode, Bytes), GatewayError> {
         let request = self.endpoint.post(message, "application/json, text/event-stream");
         let response = self.client.send(request, self.wait).await?;
         let status = response.status();
         if status.is_success() {
             drop_body(response.into_body()).await;
-            return Ok((status, bytes::Bytes::new()));
+            return Ok((status, Bytes::new()));
         }
         let body = read_body(response.into_body(), REFUSAL_LEN_MAX, self.wait).await;
         Ok((status, body.unwrap_or_default()))

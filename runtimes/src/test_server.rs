@@ -180,6 +180,18 @@ pub(crate) async fn next(connection: &mut dyn BackendConnection) -> serde_json::
     serde_json::from_slice(received.unwrap().unwrap().bytes()).unwrap()
 }
 
+/// Lets the connection work until something has happened elsewhere; nothing may arrive meanwhile.
+pub(crate) async fn work_until(connection: &mut dyn BackendConnection, happened: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if happened() {
+            return;
+        }
+        let received = tokio::time::timeout(Duration::from_millis(10), connection.recv()).await;
+        assert!(received.is_err(), "{received:?}");
+    }
+    panic!("it did not happen");
+}
+
 /// Lets the connection work for a moment in which nothing arrives.
 pub(crate) async fn idle(connection: &mut dyn BackendConnection) {
     let received = tokio::time::timeout(Duration::from_millis(100), connection.recv()).await;

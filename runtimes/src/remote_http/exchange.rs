@@ -10,7 +10,7 @@ use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::canonical_id;
 use omcp_mcp::methods;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::session::{Session, id_of, modern_version};
 use crate::answers;
@@ -23,8 +23,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 /// A server may not make us wait longer than this.
 pub const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Attempts in a row, without any event, to go on with a broken stream.
-const RESUME_ATTEMPTS_MAX: u32 = 5;
+/// A server may not make us come back in a busy loop.
+pub const RETRY_MIN: Duration = Duration::from_millis(100);
 /// What is read of a refusal's body: an error message, not a payload.
 const REFUSAL_LEN_MAX: usize = 64 * 1024;
 
@@ -120,7 +120,7 @@ impl Exchange<'_> {
             )));
         }
         let body = read_body(response.into_body(), limits.message_len_max, limits.call_timeout).await?;
-        match self.take(body, session_id.as_ref()).await? {
+        match self.body(body, session_id.as_ref()).await? {
             true => Ok(()),
             false => Err(GatewayError::protocol("the body holds no answer to the request")),
         }
@@ -133,58 +133,61 @@ impl Exchange<'_> {
         session_id: Option<&HeaderValue>,
     ) -> Result<(), GatewayError> {
         let mut stream = self.events(response);
-        let (mut resume_at, mut attempts): (Option<Box<str>>, u32) = (None, 0);
+        let mut resume_at: Option<Box<str>> = None;
+        let mut until = self.patience();
         loop {
-            let mut advanced = false;
-            let broken = loop {
-                match stream.next().await {
-                    Ok(Some(event)) => {
-                        advanced = true;
-                        if !event.data.is_empty() && self.take(event.data, session_id).await? {
-                            finish(stream).await;
-                            return Ok(());
-                        }
+            let broken = match stream.messages().await {
+                Ok(Some(messages)) => {
+                    until = self.patience();
+                    if self.deliver_all(messages, session_id).await {
+                        finish(stream).await;
+                        return Ok(());
                     }
-                    Ok(None) => break GatewayError::closed("the stream ended before the answer"),
-                    Err(error) => break error,
+                    continue;
                 }
+                Ok(None) => GatewayError::closed("the stream ended before the answer"),
+                Err(error) => error,
             };
             resume_at = stream.last_event_id().map(Into::into).or(resume_at);
-            attempts = if advanced { 0 } else { attempts + 1 };
-            let Some(from) =
-                resume_at.as_deref().filter(|_| self.resumable() && attempts < RESUME_ATTEMPTS_MAX)
-            else {
-                return Err(broken);
-            };
-            sleep(stream.retry().unwrap_or(RETRY_DEFAULT).min(RETRY_MAX)).await;
-            stream = self.resume(from).await.map_err(|_| broken)?;
-        }
-    }
-
-    async fn resume(&self, from: &str) -> Result<EventStream, GatewayError> {
-        let end = Instant::now() + RETRY_MAX;
-        loop {
-            match self.session.get(Some(from), self.session.limits.call_timeout).await {
-                Ok(response) if response.status().is_success() && is_event_stream(&response) => {
-                    return Ok(self.events(response));
-                }
-                Ok(response) if !response.status().is_server_error() => {
-                    return Err(GatewayError::closed("the server does not go on with the stream"));
-                }
-                Err(error) if Instant::now() > end => return Err(error),
-                Ok(_) if Instant::now() > end => {
-                    return Err(GatewayError::closed("the server does not come back"));
-                }
-                _ => sleep(RETRY_DEFAULT).await,
+            let Some(from) = resume_at.as_deref().filter(|_| self.resumable()) else { return Err(broken) };
+            let pause = stream.retry().unwrap_or(RETRY_DEFAULT).clamp(RETRY_MIN, RETRY_MAX);
+            match timeout_at(until, self.resume(from, pause)).await {
+                Ok(Some(resumed)) => stream = resumed,
+                Ok(None) | Err(_) => return Err(broken),
             }
         }
     }
 
-    /// Delivers the messages in `data`; true if the answer was among them.
-    async fn take(&self, data: Bytes, session_id: Option<&HeaderValue>) -> Result<bool, GatewayError> {
+    /// Until when a stream that brings no message is asked for again.
+    fn patience(&self) -> Instant {
+        Instant::now() + self.session.limits.call_timeout
+    }
+
+    /// The stream from the event after `from` on, if the server goes on with it.
+    async fn resume(&self, from: &str, pause: Duration) -> Option<EventStream> {
+        loop {
+            sleep(pause).await;
+            let response = self.session.get(Some(from), self.session.limits.call_timeout).await;
+            match response {
+                Ok(response) if response.status().is_success() && is_event_stream(&response) => {
+                    return Some(self.events(response));
+                }
+                Ok(response) if !response.status().is_server_error() => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Delivers a body; true if the answer was in it.
+    async fn body(&self, data: Bytes, session_id: Option<&HeaderValue>) -> Result<bool, GatewayError> {
         let messages = answers::messages(data).map_err(|error| {
             GatewayError::protocol("the server sent something that is no message").with_source(error)
         })?;
+        Ok(self.deliver_all(messages, session_id).await)
+    }
+
+    /// Delivers messages; true if the answer was among them.
+    async fn deliver_all(&self, messages: Vec<McpMessage>, session_id: Option<&HeaderValue>) -> bool {
         let mut answered = false;
         for message in messages {
             if self.is_answer(&message) {
@@ -195,7 +198,7 @@ impl Exchange<'_> {
             }
             deliver(self.sink, Event::Message(message)).await;
         }
-        Ok(answered)
+        answered
     }
 
     fn is_answer(&self, message: &McpMessage) -> bool {

@@ -7,9 +7,10 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use tokio::time::sleep;
 
-use super::exchange::{Event, RETRY_DEFAULT, RETRY_MAX, Sink, deliver, lost, refusal, session_lost};
+use super::exchange::{
+    Event, RETRY_DEFAULT, RETRY_MAX, RETRY_MIN, Sink, deliver, lost, refusal, session_lost,
+};
 use super::session::Session;
-use crate::answers;
 use crate::event_stream::{EventStream, is_event_stream};
 
 /// What came of asking for the stream.
@@ -62,7 +63,7 @@ pub async fn run(session: Arc<Session>, mut opening: Opening, sink: Sink) {
             Opened::Stream(mut stream) => {
                 relay(&mut stream, &sink).await;
                 last_event_id = stream.last_event_id().map(Into::into).or(last_event_id);
-                pause = stream.retry().unwrap_or(RETRY_DEFAULT).min(RETRY_MAX);
+                pause = stream.retry().unwrap_or(RETRY_DEFAULT).clamp(RETRY_MIN, RETRY_MAX);
             }
             Opened::NotNow => pause = longer(pause),
             Opened::Never => return,
@@ -74,17 +75,9 @@ pub async fn run(session: Arc<Session>, mut opening: Opening, sink: Sink) {
 }
 
 async fn relay(stream: &mut EventStream, sink: &Sink) {
-    while let Ok(Some(event)) = stream.next().await {
-        if event.data.is_empty() {
-            continue;
-        }
-        match answers::messages(event.data) {
-            Ok(messages) => {
-                for message in messages {
-                    deliver(sink, Event::Message(message)).await;
-                }
-            }
-            Err(error) => tracing::debug!(%error, "skipped an event that is no json-rpc message"),
+    while let Ok(Some(messages)) = stream.messages().await {
+        for message in messages {
+            deliver(sink, Event::Message(message)).await;
         }
     }
 }

@@ -40,7 +40,7 @@ async fn server(status: impl Fn(&Seen) -> u16 + Send + Sync + 'static) -> (TestS
 }
 
 fn settings(server: &TestServer) -> Value {
-    json!({ "url": server.url("/sse"), "headers": { "Authorization": "Bearer t" }, "handshake_timeout_ms": 300 })
+    json!({ "url": server.url("/sse"), "headers": { "Authorization": "Bearer t" }, "handshake_timeout_ms": 10_000 })
 }
 
 async fn connect(server: &TestServer) -> Box<dyn BackendConnection> {
@@ -180,7 +180,8 @@ async fn the_endpoint_has_to_come_in_time_and_from_the_same_origin() {
         async { body }.boxed()
     })
     .await;
-    let error = refusal(&server).await;
+    let settings = json!({ "url": server.url("/"), "handshake_timeout_ms": 300 });
+    let Err(error) = build(&RemoteSse, &settings).unwrap().connect().await else { panic!("connected") };
     assert!(
         error.kind() == ErrorKind::Timeout && error.to_string().ends_with("no endpoint event in 300 ms"),
         "{error}"
@@ -206,10 +207,10 @@ async fn nobody_there_is_unreachable() {
 async fn a_silent_stream_ends_if_told_so() {
     let (server, _stream) = server(|_| 202).await;
     let mut settings = settings(&server);
-    settings["idle_timeout_ms"] = json!(50);
+    settings["idle_timeout_ms"] = json!(500);
     let mut connection = build(&RemoteSse, &settings).unwrap().connect().await.unwrap();
     let error = connection.recv().await.unwrap_err();
-    assert_eq!(error.to_string(), "the event stream was silent for 50 ms");
+    assert_eq!(error.to_string(), "the event stream was silent for 500 ms");
 }
 
 #[test]
@@ -219,10 +220,6 @@ fn bad_settings_name_the_field() {
         (
             json!({ "url": "http://h/", "headers": { "Accept": "x" } }),
             "headers.Accept: is written by the gateway itself",
-        ),
-        (
-            json!({ "url": "http://h/", "message_len_max": 1 }),
-            "message_len_max: has to be between 1024 and 268435456 bytes",
         ),
     ] {
         let Err(error) = build(&RemoteSse, &settings) else { panic!("{settings} accepted") };
