@@ -29,6 +29,9 @@ impl Accepts {
         }
         let mut accepts = Self { json: false, events: false, prefers_events: false };
         for range in given.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
+            if is_unwanted(range) {
+                continue;
+            }
             let range = range.split(';').next().unwrap_or("").trim();
             let any = range == "*/*";
             accepts.json |= any || range.eq_ignore_ascii_case("application/json") || range == "application/*";
@@ -45,6 +48,12 @@ impl Accepts {
             range.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
         })
     }
+}
+
+/// A range of weight zero names what the client does not take (RFC 9110 section 12.4.2).
+fn is_unwanted(range: &str) -> bool {
+    let weight = range.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
+    weight.is_some_and(|weight| weight.trim_matches(['0', '.', ' ']).is_empty())
 }
 
 /// Whether the body is declared to be JSON.
@@ -66,12 +75,14 @@ mod tests {
             ("application/json;q=0.9", true, false, false),
             ("TEXT/EVENT-STREAM", false, true, true),
             ("text/html", false, false, false),
+            ("application/json;q=0, text/event-stream; q=0.0", false, false, false),
+            ("application/json;q=0.01", true, false, false),
             ("image/png, */*;q=0.1", true, true, false),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, text.parse().unwrap());
             assert_eq!(Accepts::of(&headers), Accepts { json, events, prefers_events }, "{text}");
         }
-        assert_eq!(Accepts::of(&HeaderMap::new()), Accepts { json: true, events: true });
+        assert_eq!(Accepts::of(&HeaderMap::new()), Accepts { json: true, events: true, prefers_events: false });
     }
 }
