@@ -18,3 +18,5 @@ mod restored_store;
 
 /// Servers that misbehave.
 mod bad_backends;
+/// Requests that nobody should send: the documented answer each time.
+mod bad_requests;
