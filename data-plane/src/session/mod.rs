@@ -1,12 +1,12 @@
 //! Legacy clients with a backend that is a pipe: each session has a lane, and so a process or
 //! connection, of its own.
 //!
-//! - [`session`]: one client's conversation
+//! - [`conversation`]: one client's conversation
 //! - [`stream_log`]: one resumable stream of it
 //! - [`event_id`]: where a client stands in which stream
 
 pub mod event_id;
-pub mod session;
+pub mod conversation;
 pub mod stream_log;
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use omcp_core::{ErrorKind, GatewayError};
 
-pub use session::Session;
+pub use conversation::Session;
 
 /// How often idle sessions and unread streams are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
