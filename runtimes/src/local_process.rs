@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use omcp_core::{
-    BackendConnection, GatewayError, McpMessage, Runtime, RuntimeContext, RuntimeType, StderrSink,
+    BackendConnection, ErrorKind, GatewayError, McpMessage, Runtime, RuntimeContext, RuntimeType, StderrSink,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::process::{ChildStdin, ChildStdout};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::lines::{LineConnection, LineLimits};
 use crate::process::{Process, ProcessSpec, StopGrace};
@@ -176,7 +176,10 @@ impl BackendConnection for LocalConnection {
         if let Start::Idle(timeout) = self.start {
             self.start = Start::Awaited { until: Instant::now() + timeout, timeout };
         }
-        self.lines.send(&message).await
+        match self.lines.send(&message).await {
+            Err(error) if error.kind() == ErrorKind::Closed => Err(self.why_closed(error).await),
+            sent => sent,
+        }
     }
 
     async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
@@ -224,6 +227,14 @@ impl BackendConnection for LocalConnection {
 }
 
 impl LocalConnection {
+    /// A process that reads no more has usually ended; how, says more than a broken pipe.
+    async fn why_closed(&mut self, error: GatewayError) -> GatewayError {
+        match timeout(EXIT_WAIT, self.process.exited()).await {
+            Ok(()) => GatewayError::closed(self.process.describe()).with_source(error),
+            Err(_) => error,
+        }
+    }
+
     fn end(&mut self) -> GatewayError {
         self.output = Output::Over;
         GatewayError::closed(self.process.describe())

@@ -82,6 +82,22 @@ async fn an_exit_is_told_after_the_last_words() {
 }
 
 #[tokio::test]
+async fn a_send_to_the_dead_tells_how_they_died() {
+    let mut connection = shell("read -r line; exit 9").await;
+    let big =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"p":"{}"}}}}"#, "x".repeat(2_000_000));
+    let big = McpMessage::parse(big.into()).unwrap();
+    let error = loop {
+        if let Err(error) = connection.send(big.clone()).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().ends_with("exited with status 9"), "{}", error.chain());
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_program_that_never_answers_is_given_up() {
     let mut connection = shell_with_start_timeout("exec sleep 300", 400).await;
     connection.send(ping()).await.unwrap();
@@ -94,7 +110,7 @@ async fn a_program_that_never_answers_is_given_up() {
 #[tokio::test]
 async fn silence_before_the_first_message_is_no_fault() {
     let mut connection = shell_with_start_timeout("exec cat", 400).await;
-    let waited = tokio::time::timeout(Duration::from_millis(600), connection.recv()).await;
+    let waited = timeout(Duration::from_millis(600), connection.recv()).await;
     assert!(waited.is_err());
     connection.send(ping()).await.unwrap();
     assert!(connection.recv().await.unwrap().is_some());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
-use omcp_core::{GatewayError, McpMessage};
+use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::envelope::canonical_id;
 use omcp_mcp::methods;
 use tokio::sync::mpsc;
@@ -146,7 +146,9 @@ impl Exchange<'_> {
                     continue;
                 }
                 Ok(None) => GatewayError::closed("the stream ended before the answer"),
-                Err(error) => error,
+                Err(error) if error.kind() == ErrorKind::Closed => error,
+                // What is too long or too slow once is so again.
+                Err(error) => return Err(error),
             };
             resume_at = stream.last_event_id().map(Into::into).or(resume_at);
             let Some(from) = resume_at.as_deref().filter(|_| self.resumable()) else { return Err(broken) };

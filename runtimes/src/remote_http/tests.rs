@@ -207,6 +207,18 @@ async fn a_stream_that_cannot_be_resumed_loses_the_request() {
 }
 
 #[tokio::test]
+async fn an_overlong_event_is_not_asked_for_again() {
+    let server =
+        legacy(|_| events(format!("id: e1\nretry: 1\ndata: \n\ndata: {}\n\n", "x".repeat(5000)))).await;
+    let settings = json!({ "url": server.url("/mcp"), "message_len_max": 1024 });
+    let mut connection = build(&RemoteHttp, &settings).unwrap().connect().await.unwrap();
+    handshake(&mut *connection).await;
+    connection.send(request(1, "m")).await.unwrap();
+    assert_eq!(reason(&next(&mut *connection).await), "protocol_violation");
+    assert!(server.seen().iter().all(|seen| seen.header("last-event-id").is_none()));
+}
+
+#[tokio::test]
 async fn a_lost_session_is_told_twice() {
     for (status, body) in [
         (404, ""),
