@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::table::Table;
 use crate::gateway::Gateway;
@@ -26,11 +26,14 @@ use crate::process;
 use crate::sync::LOAD_CORE;
 
 /// Arguments of `all`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// Directory of the gateway's programs; without it the yardsticks are compared with themselves.
+    /// Directory of the gateway's programs [default: that of this program]
     #[arg(long)]
     gateway_bin_dir: Option<PathBuf>,
+    /// Compare the yardsticks with themselves: what the table shows then is the noise of the machine.
+    #[arg(long, conflicts_with_all = ["gateway_bin_dir", "fleet_only"])]
+    noise: bool,
     /// Fewer and shorter rounds: about a minute, with wider margins of error.
     #[arg(long)]
     quick: bool,
@@ -40,6 +43,17 @@ pub struct Args {
     /// Only the rows of the control plane.
     #[arg(long, conflicts_with = "hops_only")]
     fleet_only: bool,
+}
+
+impl Args {
+    fn bin_dir(&self) -> Result<PathBuf> {
+        match &self.gateway_bin_dir {
+            Some(bin_dir) => Ok(bin_dir.clone()),
+            None => {
+                Ok(std::env::current_exe()?.parent().context("this program is in no directory")?.to_owned())
+            }
+        }
+    }
 }
 
 /// How much of everything.
@@ -71,14 +85,15 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     machine::print()?;
     process::pin(LOAD_CORE)?;
     let work_dir = tempfile::tempdir()?;
-    let gateway = args.gateway_bin_dir.as_deref().map(|bin_dir| Gateway::new(bin_dir, work_dir.path()));
+    let gateway = Gateway::new(&args.bin_dir()?, work_dir.path());
+    let gateway = (!args.noise).then_some(gateway);
     let effort = Effort::new(args.quick);
     let mut table = Table::new();
     if !args.fleet_only {
-        hops::measure(gateway.as_ref(), work_dir.path(), effort, &mut table)?;
+        hops::measure(gateway.as_ref(), effort, &mut table)?;
     }
     if let (Some(gateway), false) = (&gateway, args.hops_only) {
-        fleet::measure(gateway, work_dir.path(), effort, &mut table)?;
+        fleet::measure(gateway, effort, &mut table)?;
     }
     Ok(table.finish())
 }

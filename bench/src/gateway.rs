@@ -35,7 +35,7 @@ impl Gateway {
         let mut command = Command::new(self.bin_dir.join("omcp-control-plane"));
         command.arg("--db").arg(self.work_dir.join(name).with_extension("db"));
         command.args(["--admin-listen", "127.0.0.1:0", "--sync-listen", "127.0.0.1:0"]);
-        Program::start(command, core, &self.log(name), &["admin", "sync"])
+        Program::start(command, core, &["admin", "sync"])
     }
 
     /// Starts a node that knows nothing yet.
@@ -52,11 +52,7 @@ impl Gateway {
         ]);
         command.arg("--state-dir").arg(self.work_dir.join(name));
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        Program::start(command, core, &self.log(name), &["mcp", "admin"])
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.work_dir.join(name).with_extension("log")
+        Program::start(command, core, &["mcp", "admin"])
     }
 }
 

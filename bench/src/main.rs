@@ -33,12 +33,15 @@ use clap::{Parser, Subcommand};
 
 /// Benchmarks of Open MCP Gateway.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
     /// Run on this core only.
     #[arg(long, global = true)]
     core: Option<usize>,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    #[command(flatten)]
+    all: all::Args,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +76,7 @@ enum Command {
     Load(load::Args),
     /// Time changes on their way to simulated nodes.
     Sync(sync::Args),
-    /// Measure everything and print the table.
+    /// Measure everything and print the table; so does no command at all.
     All(all::Args),
 }
 
@@ -82,7 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(core) = args.core {
         process::pin(core)?;
     }
-    match args.command {
+    match args.command.unwrap_or(Command::All(args.all)) {
         Command::Backend { listen } => backend::run(listen)?,
         Command::StdioBackend => stdio_backend::run()?,
         Command::PassThrough { listen, to } => pass_through::run(listen, to)?,

@@ -1,12 +1,11 @@
 //! A child process that says where it listens, and ends with us.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,8 +15,8 @@ use crate::process;
 
 /// How long a program may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest part of its log that an error message shows, bytes.
-const SHOWN_LEN: usize = 2000;
+/// Lines kept of what it says.
+const LINES_KEPT: usize = 20;
 
 /// A running program.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub struct Program {
     child: Child,
     /// Where it listens, by what for: `mcp`, `admin`, `sync`; empty if it does not say.
     addresses: BTreeMap<String, SocketAddr>,
-    log: PathBuf,
+    output: Output,
 }
 
 impl Program {
@@ -33,12 +32,11 @@ impl Program {
     ///
     /// # Errors
     /// If it does not.
-    pub fn start(mut command: Command, core: usize, log: &Path, expected: &[&str]) -> Result<Self> {
-        let stderr = File::create(log).with_context(|| format!("create {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
-        let mut child = spawn(command, core)?;
-        let lines = read_lines(child.stdout.take().context("the program has no stdout")?);
-        let mut program = Self { child, addresses: BTreeMap::new(), log: log.to_owned() };
+    pub fn start(mut command: Command, core: usize, expected: &[&str]) -> Result<Self> {
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (addresses, output) = (BTreeMap::new(), Output::default());
+        let mut program = Self { child: spawn(command, core)?, addresses, output };
+        let lines = program.read_output()?;
         program.wait(&lines, expected)?;
         Ok(program)
     }
@@ -59,21 +57,29 @@ impl Program {
             .with_context(|| format!("the program does not listen for {purpose:?}"))
     }
 
+    /// The last lines that it printed.
+    pub fn last_words(&self) -> String {
+        self.output.lines().make_contiguous().join("\n")
+    }
+
+    fn read_output(&mut self) -> Result<Receiver<String>> {
+        let (lines, receiver) = mpsc::channel();
+        let stdout = self.child.stdout.take().context("the program has no stdout")?;
+        let stderr = self.child.stderr.take().context("the program has no stderr")?;
+        self.output.follow(stdout, lines.clone());
+        self.output.follow(stderr, lines);
+        Ok(receiver)
+    }
+
     fn wait(&mut self, lines: &Receiver<String>, expected: &[&str]) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         while expected.iter().any(|purpose| !self.addresses.contains_key(*purpose)) {
             let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
-                bail!("the program does not listen; it said: {}", self.last_words());
+                bail!("the program does not listen for {expected:?}; it said:\n{}", self.last_words());
             };
             self.addresses.extend(addresses(&line));
         }
         Ok(())
-    }
-
-    /// The end of its log.
-    pub fn last_words(&self) -> String {
-        let log = fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&log[log.len().saturating_sub(SHOWN_LEN)..]).into_owned()
     }
 }
 
@@ -96,24 +102,42 @@ fn spawn(mut command: Command, core: usize) -> Result<Child> {
     spawned.with_context(|| format!("start {program}"))
 }
 
-/// Reads what a program prints for as long as it lives, so that it never blocks.
-fn read_lines(stdout: ChildStdout) -> Receiver<String> {
-    let (lines, receiver): (Sender<String>, _) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // Nobody listens any more once the program is up.
-            let _ = lines.send(line);
+/// What a program printed last, on both channels.
+#[derive(Clone, Debug, Default)]
+struct Output(Arc<Mutex<VecDeque<String>>>);
+
+impl Output {
+    fn lines(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a channel for as long as the program lives, so that it never blocks.
+    fn follow(&self, channel: impl Read + Send + 'static, listener: Sender<String>) {
+        let output = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(channel).lines().map_while(Result::ok) {
+                output.keep(line.clone());
+                // Nobody listens any more once the program is up.
+                let _ = listener.send(line);
+            }
+        });
+    }
+
+    fn keep(&self, line: String) {
+        let mut lines = self.lines();
+        if lines.len() == LINES_KEPT {
+            lines.pop_front();
         }
-    });
-    receiver
+        lines.push_back(line);
+    }
 }
 
-/// Addresses in a line such as `mcp listening on http://ADDR` or `listening mcp=http://ADDR admin=http://ADDR`.
+/// Addresses in a line such as `mcp listening on http://ADDR` or `listening mcp=http://ADDR admin=ADDR`.
 fn addresses(line: &str) -> Vec<(String, SocketAddr)> {
     let subject = line.split_once("listening on").map_or("", |(subject, _)| subject.trim());
     let found = line.split_whitespace().filter_map(|word| {
         let (purpose, url) = word.split_once('=').unwrap_or((subject, word));
-        let address = url.strip_prefix("http://")?.parse().ok()?;
+        let address = url.strip_prefix("http://").unwrap_or(url).parse().ok()?;
         Some((purpose.to_owned(), address))
     });
     found.collect()
@@ -129,7 +153,7 @@ mod tests {
         assert_eq!(addresses("listening on http://127.0.0.1:1"), [(String::new(), address(1))]);
         assert_eq!(addresses("admin listening on http://127.0.0.1:2"), [("admin".to_owned(), address(2))]);
         let both = [("mcp".to_owned(), address(3)), ("admin".to_owned(), address(4))];
-        assert_eq!(addresses("listening mcp=http://127.0.0.1:3 admin=http://127.0.0.1:4"), both);
+        assert_eq!(addresses("listening mcp=http://127.0.0.1:3 admin=127.0.0.1:4"), both);
         assert_eq!(addresses("starting"), []);
     }
 }

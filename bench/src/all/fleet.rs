@@ -1,7 +1,5 @@
 //! The rows of the control plane: how fast a change arrives, and what many backends cost.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::Effort;
@@ -22,8 +20,8 @@ const MIB: f64 = 1024.0 * 1024.0;
 ///
 /// # Errors
 /// If a program does not start or a change does not arrive.
-pub fn measure(gateway: &Gateway, work_dir: &Path, effort: Effort, table: &mut Table) -> Result<()> {
-    let backend = sync::bench_backend(work_dir)?;
+pub fn measure(gateway: &Gateway, effort: Effort, table: &mut Table) -> Result<()> {
+    let backend = sync::bench_backend()?;
     let control_plane = gateway.control_plane("fleet", TEST_CORE)?;
     sync::fill(&control_plane, &backend, BACKENDS)?;
     cold_rows(&sync::cold_start(gateway, &control_plane, BACKENDS)?, table);

@@ -1,7 +1,6 @@
 //! The rows of the call path: what a call costs on its way through the gateway.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,8 +45,8 @@ struct Fleet {
 ///
 /// # Errors
 /// If a program does not start or a call fails.
-pub fn measure(gateway: Option<&Gateway>, work_dir: &Path, effort: Effort, table: &mut Table) -> Result<()> {
-    let yardsticks = Yardsticks::start(work_dir)?;
+pub fn measure(gateway: Option<&Gateway>, effort: Effort, table: &mut Table) -> Result<()> {
+    let yardsticks = Yardsticks::start()?;
     let fleet = gateway.map(|gateway| Fleet::start(gateway, &yardsticks.backend)).transpose()?;
     if let Some(fleet) = &fleet {
         idle_row(table, "node at rest, 2 backends", fleet, Some(16.0))?;
@@ -64,19 +63,18 @@ pub fn measure(gateway: Option<&Gateway>, work_dir: &Path, effort: Effort, table
 }
 
 impl Yardsticks {
-    fn start(work_dir: &Path) -> Result<Self> {
-        let backend = bench_backend(work_dir)?;
-        let own = |arguments: &[&str], name: &str| {
+    fn start() -> Result<Self> {
+        let backend = bench_backend()?;
+        let own = |arguments: &[&str]| {
             let mut command = Command::new(std::env::current_exe()?);
             command.args(arguments);
-            Program::start(command, TEST_CORE, &work_dir.join(name), &[""])
+            Program::start(command, TEST_CORE, &[""])
         };
         let to = backend.address("")?.to_string();
-        let pass_through = own(&["pass-through", "--to", &to], "pass-through.log")?;
+        let pass_through = own(&["pass-through", "--to", &to])?;
         let exe = std::env::current_exe()?;
         let exe = exe.to_str().context("this program's path is not text")?;
-        let bridge =
-            own(&["bridge", "--", exe, "stdio-backend", "--core", &LOAD_CORE.to_string()], "bridge.log")?;
+        let bridge = own(&["bridge", "--", exe, "stdio-backend", "--core", &LOAD_CORE.to_string()])?;
         Ok(Self { backend, pass_through, bridge })
     }
 }

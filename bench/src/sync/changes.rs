@@ -1,5 +1,6 @@
 //! Changes at a fixed rate, whether or not the last one has arrived, timed until every node has them.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use tokio::time::{self, MissedTickBehavior};
 use tonic::transport::{Channel, Endpoint};
 
 use super::node::{self, Applied};
-use super::{backend_name, millis};
+use super::{backend_name, filling, millis};
 use crate::histogram::Histogram;
 use crate::program::Program;
 
@@ -81,12 +82,17 @@ impl Changes {
         let mut schedule = time::interval(Duration::from_secs_f64(1.0 / self.per_second));
         schedule.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut updates = JoinSet::new();
+        let run = filling()?;
         for number in 0..self.count {
             schedule.tick().await;
-            updates.spawn(update(channel.clone(), number % self.backends, number));
+            // Only what was never there before is a change.
+            let display_name = format!("change {number} of {}", &run[..16]);
+            updates.spawn(update(channel.clone(), backend_name(number % self.backends), display_name));
         }
         let changes = updates.join_all().await.into_iter().collect::<Result<Vec<Change>>>()?;
-        settle(applied, changes.iter().map(|change| change.revision).max().unwrap_or(0)).await?;
+        let revisions: BTreeSet<u64> = changes.iter().map(|change| change.revision).collect();
+        anyhow::ensure!(revisions.len() == changes.len(), "some updates changed nothing");
+        settle(applied, revisions.last().copied().unwrap_or(0)).await?;
         delays(&changes, applied)
     }
 }
@@ -104,10 +110,10 @@ async fn settle(applied: &[Applied], revision: u64) -> Result<()> {
         .with_context(|| format!("not every node reaches revision {revision}"))
 }
 
-async fn update(channel: Channel, backend: usize, number: usize) -> Result<Change> {
-    let spec = BackendSpec { display_name: format!("change {number}"), ..BackendSpec::default() };
+async fn update(channel: Channel, name: String, display_name: String) -> Result<Change> {
+    let spec = Some(BackendSpec { display_name, ..BackendSpec::default() });
     let request = UpdateBackendRequest {
-        backend: Some(Backend { name: backend_name(backend), spec: Some(spec), ..Backend::default() }),
+        backend: Some(Backend { name, spec, ..Backend::default() }),
         update_mask: Some(FieldMask { paths: vec!["spec.display_name".to_owned()] }),
         ..UpdateBackendRequest::default()
     };
