@@ -177,7 +177,7 @@ impl Nodes {
     ) -> Result<(), Failure> {
         let config = node_config(args, number, control_plane, state)?;
         let name = config.name.clone();
-        let node = GatewayNode::build(config, omcp_runtimes::builtin()).await;
+        let node = GatewayNode::build(config, omcp_data_plane::builtin()).await;
         let node =
             node.map_err(|error| Failure::new(Cause::Failed, format!("start node {name}"), chain(&error)))?;
         self.urls.push((name, node.mcp_url().to_owned()));
