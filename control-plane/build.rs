@@ -1,6 +1,23 @@
-//! The migrations are embedded: a new file must lead to a new build.
+//! Embeds the migrations and the schemas of the built-in runtime types: a new file is enough.
 
-fn main() {
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=../migrations");
     println!("cargo:rerun-if-changed=src/schemas");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schemas");
+    let mut files =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let entries: String = files.iter().map(|file| entry(file)).collect();
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    fs::write(out.join("built_in.rs"), format!("&[{entries}]"))
+}
+
+/// Name of the type and text of its schema, as Rust.
+fn entry(file: &Path) -> String {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    format!("({name:?}, include_str!({:?})),", file.display().to_string())
 }

@@ -1,5 +1,6 @@
 //! The program `omcp-control-plane`.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,7 +50,8 @@ fn main() -> ExitCode {
         retain_revisions: flags.retain_revisions,
         ..Config::new(flags.db)
     };
-    tracing_subscriber::fmt().with_env_filter(flags.log).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(flags.log).with_ansi(ansi).with_writer(std::io::stderr).init();
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -20,11 +20,7 @@ use crate::error::Violation;
 use settings::SettingsSchema;
 
 /// The built-in types: name and schema, generated from the settings structs of the runtimes.
-const BUILT_IN: [(&str, &str); 3] = [
-    ("local-process", include_str!("../schemas/local-process.json")),
-    ("remote-http", include_str!("../schemas/remote-http.json")),
-    ("remote-sse", include_str!("../schemas/remote-sse.json")),
-];
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// Types kept in all: far more than any fleet offers, so this stops only a node gone mad.
 const TYPES_MAX: usize = 1024;
@@ -60,9 +56,8 @@ pub struct Catalog {
 
 impl Default for Catalog {
     fn default() -> Self {
-        let types =
-            BUILT_IN.map(|(name, text)| built_in(name, text)).map(|known| (known.key(), Arc::new(known)));
-        Self { types: RwLock::new(BTreeMap::from(types)) }
+        let types = BUILT_IN.iter().map(|(name, text)| built_in(name, text));
+        Self { types: RwLock::new(types.map(|known| (known.key(), Arc::new(known))).collect()) }
     }
 }
 
