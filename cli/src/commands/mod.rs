@@ -81,3 +81,6 @@ impl Command {
         matches!(self, Self::Up(_) | Self::DemoServer(_))
     }
 }
+
+#[cfg(test)]
+mod tests;

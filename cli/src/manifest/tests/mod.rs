@@ -1,3 +1,4 @@
+mod hostile;
 mod import;
 mod malformed;
 mod places;
