@@ -29,19 +29,16 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Opens a conversation with a backend or, with none, with all of them.
+    /// Opens a conversation with a backend.
     ///
     /// # Errors
     /// No node is there, or it does not serve the backend.
-    pub async fn connect(&self, backend: Option<&str>, context: &Context) -> Result<McpClient, Failure> {
+    pub async fn connect(&self, backend: &str, context: &Context) -> Result<McpClient, Failure> {
         let url = match &self.node_url {
             Some(url) => url.clone(),
             None => self.find(context).await?,
         };
-        let url = match backend {
-            Some(backend) => format!("{}/mcp/{backend}", url.trim_end_matches('/')),
-            None => format!("{}/mcp", url.trim_end_matches('/')),
-        };
+        let url = format!("{}/mcp/{backend}", url.trim_end_matches('/'));
         McpClient::connect(&url, self.call_timeout, tell)
             .await
             .map_err(|error| failure(format!("reach {url}"), &error))

@@ -49,7 +49,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
         })?;
     let arguments = arguments(args.json.as_deref(), &args.arguments)
         .map_err(|why| Failure::new(Cause::Invalid, format!("call {}", args.tool), why))?;
-    let mut client = args.endpoint.connect(Some(backend), context).await?;
+    let mut client = args.endpoint.connect(backend, context).await?;
     let answer = client.call_tool(tool, Json::Object(arguments)).await;
     client.close().await;
     let result = answer.map_err(|error| endpoint::failure(format!("call {}", args.tool), &error))?;

@@ -8,10 +8,10 @@ use crate::exit::Outcome;
 use crate::failure::Failure;
 use crate::manifest::node::Node;
 use crate::manifest::write;
-use crate::output::View;
 use crate::output::table::Table;
+use crate::output::{self, View};
 
-/// List the tools of a backend, or of all backends together
+/// List the tools of a backend, or of all backends
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   omcp tools
@@ -26,34 +26,57 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
-    let backend = args.backend.as_deref();
-    let mut client = args.endpoint.connect(backend, context).await?;
-    let tools = client.list("tools/list", "tools").await;
-    client.close().await;
-    let tools = tools.map_err(|error| endpoint::failure("list the tools", &error))?;
-    view(backend, &tools).show(context.format())
+    let tools = match &args.backend {
+        Some(backend) => tools_of(backend, &args.endpoint, context).await?,
+        None => tools_of_all(&args.endpoint, context).await?,
+    };
+    view(&tools).show(context.format())
 }
 
-fn view(backend: Option<&str>, tools: &[Json]) -> View {
+async fn tools_of(backend: &str, endpoint: &Endpoint, context: &Context) -> Result<Vec<Json>, Failure> {
+    let mut client = endpoint.connect(backend, context).await?;
+    let tools = client.list("tools/list", "tools").await;
+    client.close().await;
+    let what = format!("list the tools of {backend}");
+    let mut tools = tools.map_err(|error| endpoint::failure(what, &error))?;
+    for tool in &mut tools {
+        let name = format!("{backend}.{}", tool["name"].as_str().unwrap_or_default());
+        tool["name"] = name.into();
+    }
+    Ok(tools)
+}
+
+/// One backend after the other; those that do not answer are named and left out.
+async fn tools_of_all(endpoint: &Endpoint, context: &Context) -> Result<Vec<Json>, Failure> {
+    let mut all = Vec::new();
+    for backend in context.all_backends(&[]).await? {
+        if backend.spec.is_some_and(|spec| spec.disabled) {
+            continue;
+        }
+        match tools_of(&backend.name, endpoint, context).await {
+            Ok(tools) => all.extend(tools),
+            Err(failure) => output::warn(&format!("cannot {}: {}", failure.what, failure.why)),
+        }
+    }
+    Ok(all)
+}
+
+fn view(tools: &[Json]) -> View {
     let mut table = Table::new(&["TOOL", "ARGUMENTS", "DESCRIPTION"]);
     for tool in tools {
-        table.row([name(backend, tool).into(), arguments(tool).into(), summary(tool).into()]);
+        table.row([name(tool).into(), arguments(tool).into(), summary(tool).into()]);
     }
     let document = |tool: &Json| write::settings(&tool.to_string());
     View {
         table,
         document: Node::map([("tools".to_owned(), Node::list(tools.iter().map(document)))]),
-        names: tools.iter().map(|tool| name(backend, tool)).collect(),
+        names: tools.iter().map(|tool| name(tool)).collect(),
     }
 }
 
-/// As `omcp call` takes it. All together, tools are called `backend__tool` by the gateway.
-fn name(backend: Option<&str>, tool: &Json) -> String {
-    let name = tool["name"].as_str().unwrap_or_default();
-    match backend {
-        Some(backend) => format!("{backend}.{name}"),
-        None => name.replacen("__", ".", 1),
-    }
+/// As `omcp call` takes it.
+fn name(tool: &Json) -> String {
+    tool["name"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The names of its arguments, those that may be left out in brackets.
@@ -81,13 +104,14 @@ mod tests {
     use crate::output::Format;
 
     #[test]
-    fn names_are_those_of_call() {
+    fn arguments_and_first_sentence() {
         let schema = json!({"properties": {"a": {}, "b": {}}, "required": ["a"]});
-        let tools = [json!({"name": "x__add", "description": "Adds. Slowly.", "inputSchema": schema})];
+        let tools = [json!({"name": "x.add", "description": "Adds. Slowly.", "inputSchema": schema})];
+        let view = view(&tools);
         assert_eq!(
-            view(None, &tools).render(Format::Table),
+            view.render(Format::Table),
             "TOOL    ARGUMENTS   DESCRIPTION\nx.add   a [b]       Adds.\n"
         );
-        assert_eq!(view(Some("y"), &tools).render(Format::Name), "y.x__add\n");
+        assert_eq!(view.render(Format::Name), "x.add\n");
     }
 }

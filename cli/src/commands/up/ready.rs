@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use omcp_proto::v1::{ListNodesRequest, NodeState};
 
-use super::ports;
+use super::{demo, ports};
 use crate::context::Context;
 use crate::failure::{Cause, Failure};
 use crate::manifest::node::Node;
@@ -36,7 +36,7 @@ pub async fn in_sync(count: u16, context: &Context) -> Result<(), Failure> {
 
 /// The addresses, and what to do next.
 pub fn show(mcp_url: &str, has_demo: bool, context: &Context, began: Instant) -> Result<(), Failure> {
-    let mcp_url = format!("{mcp_url}/mcp");
+    let mcp_url = format!("{mcp_url}/mcp/{}", if has_demo { demo::NAME } else { "BACKEND" });
     if context.format() == Format::Json {
         let document = Node::map([
             ("mcp_url".to_owned(), Node::text(&mcp_url)),
