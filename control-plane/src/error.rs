@@ -91,11 +91,13 @@ impl From<&sqlx::Error> for StoreFault {
             .as_database_error()
             .and_then(|error| error.code())
             .and_then(|code| code.parse::<u32>().ok());
+        let text =
+            error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
         match code.map(|extended| extended & 0xff) {
             Some(13) => Self::DiskFull,
             Some(8) => Self::ReadOnly,
-            Some(11 | 26) => Self::Corrupt(error.to_string()),
-            _ => Self::Other(error.to_string()),
+            Some(11 | 26) => Self::Corrupt(text),
+            _ => Self::Other(text),
         }
     }
 }

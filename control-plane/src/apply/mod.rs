@@ -67,7 +67,7 @@ impl Apply {
         let checked = check.backend("backend", &backend.name, backend.spec.as_ref());
         check.offers(&self.fleet);
         let warnings = check.finish()?;
-        let Some(checked) = checked else { return Err(Error::Invalid(Vec::new())) };
+        let checked = checked.expect("what has no violation can be stored");
         let (limits, validate_only) = (self.limits, order.validate_only);
         self.carry_out(order, Create { checked, limits, warnings, validate_only }).await
     }

@@ -48,8 +48,11 @@ impl HighWater {
         let _ = (&file).take(256).read_to_string(&mut text);
         let said = Mark::parse(&text).filter(|mark| mark.epoch == epoch);
         let reached = said.map_or(0, |mark| mark.head);
-        let mark = said.unwrap_or(Mark { epoch, reserved: 0, head });
-        Ok((Self { file, mark }, reached))
+        let mut opened = Self { file, mark: said.unwrap_or(Mark { epoch, reserved: 0, head }) };
+        if said.is_none() {
+            opened.note(head)?;
+        }
+        Ok((opened, reached))
     }
 
     /// The highest revision that this epoch may have given out.
@@ -120,8 +123,9 @@ mod tests {
         drop(file);
         let (file, reached) = HighWater::open(&db, epoch, 5).unwrap();
         assert_eq!((reached, file.reserved()), (7, 2002), "reserving is not reaching");
-        assert_eq!(HighWater::open(&db, Epoch([1; 16]), 5).unwrap().1, 0);
         std::fs::write(HighWater::path(&db), [0xff; 64]).unwrap();
         assert_eq!(HighWater::open(&db, epoch, 5).unwrap().1, 0);
+        assert_eq!(HighWater::open(&db, epoch, 4).unwrap().1, 5, "a lost file begins anew at once");
+        assert_eq!(HighWater::open(&db, Epoch([1; 16]), 4).unwrap().1, 0);
     }
 }

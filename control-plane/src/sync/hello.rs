@@ -5,7 +5,6 @@ use omcp_proto::SYNC_PROTOCOL;
 use omcp_proto::v1::{self, Hello, RuntimeType};
 
 use crate::catalog::{NODE_TYPES_MAX, SCHEMA_LEN_MAX};
-use crate::error::Error;
 use crate::publish::{Cursor, Hub};
 use crate::store::Store;
 use crate::sync::end::StreamEnd;
@@ -82,7 +81,7 @@ pub async fn resume(
             head = head.revision,
             "a node holds a newer revision than the store: the database is an older copy of itself"
         );
-        store.start_epoch(claimed.revision).await.map_err(Error::from)?;
+        store.start_epoch(claimed.revision).await?;
         return Ok(Cursor::default());
     }
     let kept = hub.table().digest_at(claimed.revision);
