@@ -70,7 +70,7 @@ fn view(tools: &[Json]) -> View {
     View {
         table,
         document: Node::map([("tools".to_owned(), Node::list(tools.iter().map(document)))]),
-        names: tools.iter().map(|tool| name(tool)).collect(),
+        names: tools.iter().map(name).collect(),
     }
 }
 
