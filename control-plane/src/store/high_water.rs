@@ -50,6 +50,7 @@ impl HighWater {
         let reached = said.map_or(0, |mark| mark.head);
         let mut opened = Self { file, mark: said.unwrap_or(Mark { epoch, reserved: 0, head }) };
         if said.is_none() {
+            opened.file.set_len(0)?;
             opened.note(head)?;
         }
         Ok((opened, reached))
@@ -123,7 +124,7 @@ mod tests {
         drop(file);
         let (file, reached) = HighWater::open(&db, epoch, 5).unwrap();
         assert_eq!((reached, file.reserved()), (7, 2002), "reserving is not reaching");
-        std::fs::write(HighWater::path(&db), [0xff; 64]).unwrap();
+        std::fs::write(HighWater::path(&db), [0xff; 500]).unwrap();
         assert_eq!(HighWater::open(&db, epoch, 5).unwrap().1, 0);
         assert_eq!(HighWater::open(&db, epoch, 4).unwrap().1, 5, "a lost file begins anew at once");
         assert_eq!(HighWater::open(&db, Epoch([1; 16]), 4).unwrap().1, 0);
