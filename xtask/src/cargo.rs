@@ -29,7 +29,7 @@ pub fn unit(report: &mut Report) {
 /// The integration suite starts the programs, so they are built first.
 pub fn integration(report: &mut Report, filter: Option<&str>) {
     if programs(report) {
-        let arguments = ["test", "--workspace", "--test", "it", "--"];
+        let arguments = ["test", "--workspace", "--test", "*", "--"];
         let arguments: Vec<_> = arguments.into_iter().chain(filter).collect();
         report.step("integration", || tests("integration", &arguments));
     }

@@ -67,13 +67,9 @@ pub fn run(report: &mut Report) {
     }
     let start = || {
         tools::npm("conformance")?;
-        let fixture = Server::start(Command::new(folders::program("omcp-fixture")).args([
-            "--era",
-            "both",
-            "http",
-            "--listen",
-            "127.0.0.1:0",
-        ]))?;
+        let mut command = Command::new(folders::program("omcp-fixture"));
+        let fixture =
+            Server::start("fixture", command.args(["--era", "both", "http", "--listen", "127.0.0.1:0"]))?;
         let stage = Stage::start("conformance", &manifest(fixture.url()))?;
         Ok((fixture, stage))
     };

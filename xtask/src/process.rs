@@ -44,10 +44,28 @@ impl Ended {
 
 /// Runs `command` to its end, at most for `limit`; its output goes to `target/xtask/NAME.log`.
 pub fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Ended> {
-    let log = folders::results(&format!("{name}.log"));
+    let (log, file) = new_log(&format!("{name}.log"))?;
+    command.stderr(file.try_clone()?);
+    finish(command, log, file, limit)
+}
+
+/// The same, for a program whose standard output is read by a program: its errors go to `NAME.errors.log`.
+pub fn run_apart(name: &str, command: &mut Command, limit: Duration) -> Result<Ended> {
+    let (log, file) = new_log(&format!("{name}.log"))?;
+    command.stderr(new_log(&format!("{name}.errors.log"))?.1);
+    finish(command, log, file, limit)
+}
+
+/// An empty log of this name, and its place.
+pub fn new_log(name: &str) -> Result<(PathBuf, File)> {
+    let log = folders::results(name);
     fs::create_dir_all(log.parent().expect("a log stands in a folder"))?;
     let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
-    let command = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    Ok((log, file))
+}
+
+fn finish(command: &mut Command, log: PathBuf, file: File, limit: Duration) -> Result<Ended> {
+    let command = command.stdin(Stdio::null()).stdout(file);
     let shown = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
     let status = wait(&mut child, limit);

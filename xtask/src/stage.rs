@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::folders;
+use crate::{folders, process};
 
 /// A Python server imports for a second or two on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ impl Stage {
         let file = folders::results(&format!("{name}.yaml"));
         fs::create_dir_all(file.parent().expect("results stand in a folder"))?;
         fs::write(&file, manifest).with_context(|| format!("write {}", file.display()))?;
-        let mut program = Server::start(Command::new(folders::program("omcp-stage")).arg(&file))?;
+        let mut program = Server::start(name, Command::new(folders::program("omcp-stage")).arg(&file))?;
         program.grace_polls = STAGE_GRACE_POLLS;
         Ok(Self { node: program.url().to_owned(), _program: program })
     }
@@ -52,9 +52,11 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(command: &mut Command) -> Result<Self> {
+    /// What it complains about goes to `target/xtask/NAME.server.log`.
+    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let shown = command.get_program().to_string_lossy().into_owned();
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (_, errors) = process::new_log(&format!("{name}.server.log"))?;
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().with_context(|| format!("start {shown}"))?;
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
@@ -67,7 +69,9 @@ impl Server {
                 }
             }
         });
-        server.url = told.recv_timeout(START_LIMIT).with_context(|| format!("{shown} names no address"))?;
+        server.url = told
+            .recv_timeout(START_LIMIT)
+            .with_context(|| format!("{shown} names no address, see {name}.server.log"))?;
         Ok(server)
     }
 

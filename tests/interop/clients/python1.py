@@ -1,0 +1,53 @@
+"""The official Python SDK 1.x: handshake revisions."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import survey
+from mcp import ClientSession, StdioServerParameters, types
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamablehttp_client
+
+
+async def sample(_context, _params):
+    survey.ASKED.append("sampling/createMessage")
+    return types.CreateMessageResult(role="assistant", model="m", content=types.TextContent(type="text", text="Paris"))
+
+
+async def elicit(_context, params):
+    survey.ASKED.append("elicitation/create")
+    schema = getattr(params, "requestedSchema", None)
+    return types.ElicitResult(action="accept", content=survey.filled(schema) if schema else None)
+
+
+async def roots(_context):
+    survey.ASKED.append("roots/list")
+    return types.ListRootsResult(roots=[types.Root(uri=uri, name=uri.split("/")[-1]) for uri in survey.PLAN["roots"]])
+
+
+async def complete(client, prompt, argument, value):
+    return await client.complete(types.PromptReference(type="ref/prompt", name=prompt), {"name": argument, "value": value})
+
+
+@asynccontextmanager
+async def streams():
+    if survey.URL:
+        async with streamablehttp_client(survey.URL) as (read, write, _):
+            yield read, write
+    else:
+        server = StdioServerParameters(command=survey.COMMAND[0], args=survey.COMMAND[1:])
+        async with stdio_client(server) as (read, write):
+            yield read, write
+
+
+async def main():
+    async with streams() as (read, write):
+        callbacks = {"sampling_callback": sample, "elicitation_callback": elicit, "list_roots_callback": roots}
+        async with ClientSession(read, write, **callbacks) as client:
+            server = survey.plain(await client.initialize())
+            # Some servers add tools once they have seen what the client can do.
+            await asyncio.sleep(0.7)
+            survey.show({"server": server, **await survey.survey(client, complete)})
+
+
+asyncio.run(main())

@@ -1,0 +1,85 @@
+"""What a client of a Python SDK gets from a server, as one JSON document on standard output."""
+
+import json
+import re
+import sys
+
+# `python CLIENT.py ERA PLAN URL`, or `python CLIENT.py ERA PLAN -- COMMAND ARGUMENTS` for a server on a pipe.
+ERA, PLAN, *TARGET = sys.argv[1:]
+URL = None if TARGET[0] == "--" else TARGET[0]
+COMMAND = TARGET[1:] if TARGET[0] == "--" else None
+PLAN = json.loads(PLAN if PLAN.startswith("{") else open(PLAN).read())
+ASKED = []
+
+
+def show(report):
+    """Prints a report without what differs from run to run."""
+    text = json.dumps(report, ensure_ascii=False)
+    for pattern in PLAN.get("volatile", []):
+        text = re.sub(pattern, "VOLATILE", text)
+    print(text)
+
+
+def filled(schema):
+    """The required fields of a form, and nothing else."""
+
+    def value(field):
+        for key in ("default", "enum"):
+            if key in field:
+                return field[key] if key == "default" else field[key][0]
+        return {"string": "Ada", "boolean": True, "array": []}.get(field.get("type"), 1)
+
+    return {name: value(schema["properties"][name]) for name in schema.get("required", [])}
+
+
+def plain(value):
+    """JSON of a model of the SDK."""
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True) if hasattr(value, "model_dump") else value
+
+
+async def attempt(work):
+    try:
+        return plain(await work)
+    except BaseExceptionGroup as group:
+        raise group
+    except Exception as error:
+        return {"failed": str(error), "code": getattr(getattr(error, "error", None), "code", None)}
+
+
+async def call(client, name, arguments):
+    before, progress = len(ASKED), []
+
+    async def step(*values):
+        progress.append(list(values))
+
+    result = await attempt(client.call_tool(name, arguments, progress_callback=step))
+    if name in PLAN.get("hidden", []):
+        result = sorted(result)
+    return {"name": name, "result": result, "progress": progress, "asked": sorted(ASKED[before:])}
+
+
+async def survey(client, complete):
+    """`complete(client, prompt, argument, value)` asks for completions."""
+    report = {}
+    tools = plain(await client.list_tools())["tools"]
+    report["tools"] = tools
+    report["calls"] = [await call(client, name, arguments) for name, arguments in PLAN["calls"]]
+    called = {name for name, _ in PLAN["calls"]}
+    report["uncalled"] = [tool["name"] for tool in tools if tool["name"] not in called]
+    resources = await attempt(client.list_resources())
+    report["resources"] = resources
+    report["templates"] = await attempt(client.list_resource_templates())
+    listed = [resource["uri"] for resource in resources.get("resources", [])]
+    report["contents"] = {uri: await attempt(client.read_resource(uri)) for uri in listed + PLAN.get("resources", [])}
+    if ERA == "legacy":
+        report["ping"] = await attempt(client.send_ping())
+        report["subscriptions"] = [
+            [await attempt(client.subscribe_resource(uri)), await attempt(client.unsubscribe_resource(uri))]
+            for uri in PLAN.get("subscriptions", [])
+        ]
+    report["prompts"] = await attempt(client.list_prompts())
+    report["messages"] = {
+        name: await attempt(client.get_prompt(name, arguments)) for name, arguments in PLAN.get("prompts", {}).items()
+    }
+    report["completions"] = [await attempt(complete(client, *asked)) for asked in PLAN.get("completions", [])]
+    return report
