@@ -4,6 +4,7 @@ mod body;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -15,26 +16,38 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use self::body::Body;
+use crate::awake::stay_awake_for;
 use crate::listener;
 use crate::peer::{Answer, Message};
 
-/// Serves until the process is killed.
+/// Serves until the process is killed; `awake` means without sleeping between calls.
 ///
 /// # Errors
 /// If the address is taken.
 #[tokio::main(flavor = "current_thread")]
-pub async fn run(at: SocketAddr) -> Result<()> {
+pub async fn run(at: SocketAddr, awake: bool) -> Result<()> {
     let listener = listener::listen(at).await?;
+    let calls = awake.then(|| Arc::new(Notify::new()));
+    if let Some(calls) = &calls {
+        tokio::spawn(stay_awake_for(calls.clone()));
+    }
     loop {
         let stream = listener::accept(&listener).await;
-        tokio::spawn(serve(stream));
+        tokio::spawn(serve(stream, calls.clone()));
     }
 }
 
-async fn serve(stream: TcpStream) {
-    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+async fn serve(stream: TcpStream, calls: Option<Arc<Notify>>) {
+    let service = service_fn(|request| {
+        if let Some(calls) = &calls {
+            calls.notify_one();
+        }
+        answer(request)
+    });
+    let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         eprintln!("connection: {error}");
     }

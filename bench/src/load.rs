@@ -15,6 +15,7 @@ use tokio::time;
 
 use self::connection::Connection;
 use self::request::Request;
+use crate::awake::stay_awake;
 use crate::histogram::Histogram;
 use crate::process;
 
@@ -61,6 +62,9 @@ pub struct Target {
     /// Use one legacy session on all connections instead of one on each.
     #[arg(long)]
     pub share_session: bool,
+    /// Never sleep.
+    #[arg(long)]
+    pub awake: bool,
 }
 
 /// Arguments of `load`.
@@ -124,8 +128,12 @@ pub async fn measure(
     for _ in 0..connections {
         tasks.spawn(call_until_the_end(target.clone(), shared.clone(), phase.clone()));
     }
+    let awake = target.awake.then(|| tokio::spawn(stay_awake()));
     let window = Window::watch(&phase, duration, pid).await?;
     let latency = time::timeout(FINISH_TIMEOUT, join(tasks)).await.context("calls do not come back")??;
+    if let Some(awake) = awake {
+        awake.abort();
+    }
     anyhow::ensure!(latency.total() > 0, "no call came back within {duration:?}");
     Ok(window.measured(latency))
 }

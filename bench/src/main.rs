@@ -7,12 +7,14 @@
 //! - [`pass_through`], [`bridge`]: the yardsticks: an HTTP hop, and an HTTP to stdio hop
 //! - [`load`]: calls in a closed loop, counted and timed
 //! - [`histogram`], [`process`]: percentiles; cores, CPU time and memory of a process
+//! - [`awake`]: peers that never sleep
 //! - [`program`]: a child process that says where it listens
 //! - [`gateway`]: the programs of the gateway, and backends for them
 //! - [`sync`]: simulated nodes, and how fast a change reaches them
 //! - [`all`]: every row of the table, in one run
 
 mod all;
+mod awake;
 mod backend;
 mod bridge;
 mod gateway;
@@ -51,6 +53,9 @@ enum Command {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+        /// Never sleep.
+        #[arg(long)]
+        awake: bool,
     },
     /// Serve MCP over standard input and output.
     StdioBackend,
@@ -86,7 +91,7 @@ fn main() -> anyhow::Result<ExitCode> {
         process::pin(core)?;
     }
     match args.command.unwrap_or(Command::All(args.all)) {
-        Command::Backend { listen } => backend::run(listen)?,
+        Command::Backend { listen, awake } => backend::run(listen, awake)?,
         Command::StdioBackend => stdio_backend::run()?,
         Command::PassThrough { listen, to } => pass_through::run(listen, to)?,
         Command::Bridge { listen, command } => bridge::run(listen, &command)?,

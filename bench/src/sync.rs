@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<()> {
     process::pin(LOAD_CORE)?;
     let work_dir = tempfile::tempdir()?;
     let gateway = Gateway::new(&args.gateway_bin_dir, work_dir.path());
-    let backend = bench_backend()?;
+    let backend = bench_backend(&[])?;
     let control_plane = gateway.control_plane("sync", TEST_CORE)?;
     fill(&control_plane, &backend, args.backends)?;
     let cold = cold_start(&gateway, &control_plane, args.backends)?;
@@ -84,9 +84,9 @@ fn print_delays(nodes: usize, delays: &Delays) {
 ///
 /// # Errors
 /// If it does not start.
-pub fn bench_backend() -> Result<Program> {
+pub fn bench_backend(arguments: &[&str]) -> Result<Program> {
     let mut command = std::process::Command::new(std::env::current_exe()?);
-    command.arg("backend");
+    command.arg("backend").args(arguments);
     Program::start(command, LOAD_CORE, &[""])
 }
 

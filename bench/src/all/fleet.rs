@@ -21,7 +21,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// # Errors
 /// If a program does not start or a change does not arrive.
 pub fn measure(gateway: &Gateway, effort: Effort, table: &mut Table) -> Result<()> {
-    let backend = sync::bench_backend()?;
+    let backend = sync::bench_backend(&[])?;
     let control_plane = gateway.control_plane("fleet", TEST_CORE)?;
     sync::fill(&control_plane, &backend, BACKENDS)?;
     cold_rows(&sync::cold_start(gateway, &control_plane, BACKENDS)?, table);

@@ -1,6 +1,5 @@
 //! The rows of the call path: what a call costs on its way through the gateway.
 
-use std::net::SocketAddr;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use crate::program::Program;
 use crate::sync::{LOAD_CORE, TEST_CORE, bench_backend};
 
 const HTTP_BACKEND: &str = "bench-http";
+const AWAKE_BACKEND: &str = "bench-awake";
 const PIPE_BACKEND: &str = "bench-pipe";
 /// Connections of a busy endpoint.
 const MANY: usize = 64;
@@ -29,9 +29,17 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// The programs that are compared with.
 #[derive(Debug)]
 struct Yardsticks {
+    http: Hop,
+    /// The same with a backend that stays awake.
+    awake: Hop,
+    bridge: Program,
+}
+
+/// A backend and the yardstick in front of it.
+#[derive(Debug)]
+struct Hop {
     backend: Program,
     pass_through: Program,
-    bridge: Program,
 }
 
 /// The gateway under test.
@@ -47,14 +55,15 @@ struct Fleet {
 /// If a program does not start or a call fails.
 pub fn measure(gateway: Option<&Gateway>, effort: Effort, table: &mut Table) -> Result<()> {
     let yardsticks = Yardsticks::start()?;
-    let fleet = gateway.map(|gateway| Fleet::start(gateway, &yardsticks.backend)).transpose()?;
+    let fleet = gateway.map(|gateway| Fleet::start(gateway, &yardsticks)).transpose()?;
     if let Some(fleet) = &fleet {
-        idle_row(table, "node at rest, 2 backends", fleet, Some(16.0))?;
+        idle_row(table, "node at rest, 3 backends", fleet, Some(16.0))?;
     }
-    let (transparent, relay) = pairs(fleet.as_ref(), &yardsticks)?;
+    let pairs = Pairs::new(fleet.as_ref(), &yardsticks)?;
     for era in [Era::Legacy, Era::Modern] {
-        transparent_rows(&transparent, era, effort, table)?;
-        relay_rows(&relay, era, effort, table)?;
+        transparent_rows(&pairs.transparent, era, effort, table)?;
+        relay_rows(&pairs.relay, era, effort, table)?;
+        awake_rows(&pairs, era, effort, table)?;
     }
     if let Some(fleet) = &fleet {
         idle_row(table, "node at rest, after the load", fleet, None)?;
@@ -64,36 +73,50 @@ pub fn measure(gateway: Option<&Gateway>, effort: Effort, table: &mut Table) -> 
 
 impl Yardsticks {
     fn start() -> Result<Self> {
-        let backend = bench_backend()?;
-        let own = |arguments: &[&str]| {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(arguments);
-            Program::start(command, TEST_CORE, &[""])
-        };
-        let to = backend.address("")?.to_string();
-        let pass_through = own(&["pass-through", "--to", &to])?;
         let exe = std::env::current_exe()?;
         let exe = exe.to_str().context("this program's path is not text")?;
-        let bridge = own(&["bridge", "--", exe, "stdio-backend", "--core", &LOAD_CORE.to_string()])?;
-        Ok(Self { backend, pass_through, bridge })
+        let bridge = yardstick(&["bridge", "--", exe, "stdio-backend", "--core", &LOAD_CORE.to_string()])?;
+        Ok(Self { http: Hop::start(&[])?, awake: Hop::start(&["--awake"])?, bridge })
     }
 }
 
+impl Hop {
+    fn start(backend: &[&str]) -> Result<Self> {
+        let backend = bench_backend(backend)?;
+        let pass_through = yardstick(&["pass-through", "--to", &backend.address("")?.to_string()])?;
+        Ok(Self { backend, pass_through })
+    }
+}
+
+fn yardstick(arguments: &[&str]) -> Result<Program> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(arguments);
+    Program::start(command, TEST_CORE, &[""])
+}
+
 impl Fleet {
-    fn start(gateway: &Gateway, backend: &Program) -> Result<Self> {
+    fn start(gateway: &Gateway, yardsticks: &Yardsticks) -> Result<Self> {
         let control_plane = gateway.control_plane("hops", LOAD_CORE)?;
         let node = gateway.node("hops-node", &control_plane, TEST_CORE)?;
-        apply(control_plane.address("admin")?, backend.address("")?)?;
+        apply(&control_plane, yardsticks)?;
         let fleet = Self { node, _control_plane: control_plane };
-        fleet.wait(HTTP_BACKEND)?;
-        fleet.wait(PIPE_BACKEND)?;
+        [HTTP_BACKEND, AWAKE_BACKEND, PIPE_BACKEND]
+            .into_iter()
+            .try_for_each(|backend| fleet.wait(backend))?;
         Ok(fleet)
     }
 
     /// Waits until a backend answers.
     fn wait(&self, backend: &str) -> Result<()> {
         let Endpoint { address, path, .. } = self.endpoint(backend)?;
-        let target = Target { to: address, path, era: Era::Modern, tool: Tool::Echo, share_session: false };
+        let target = Target {
+            to: address,
+            path,
+            era: Era::Modern,
+            tool: Tool::Echo,
+            share_session: false,
+            awake: false,
+        };
         let deadline = Instant::now() + SERVE_TIMEOUT;
         loop {
             match load::measure(&target, 1, Duration::from_millis(10), None) {
@@ -119,37 +142,45 @@ impl Fleet {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn apply(control_plane: SocketAddr, backend: SocketAddr) -> Result<()> {
+async fn apply(control_plane: &Program, yardsticks: &Yardsticks) -> Result<()> {
     let exe = std::env::current_exe()?;
-    let core = LOAD_CORE.to_string();
-    let pipe = gateway::process_backend(PIPE_BACKEND, &exe, &["stdio-backend", "--core", &core]);
-    gateway::apply(control_plane, &[gateway::http_backend(HTTP_BACKEND, backend, "hops"), pipe]).await
+    let backends = [
+        gateway::http_backend(HTTP_BACKEND, yardsticks.http.backend.address("")?, ""),
+        gateway::http_backend(AWAKE_BACKEND, yardsticks.awake.backend.address("")?, ""),
+        gateway::process_backend(PIPE_BACKEND, &exe, &["stdio-backend", "--core", &LOAD_CORE.to_string()]),
+    ];
+    gateway::apply(control_plane.address("admin")?, &backends).await
 }
 
-/// Ours beside the yardsticks; without a gateway, each yardstick beside itself: the noise of the machine.
-fn pairs(fleet: Option<&Fleet>, yardsticks: &Yardsticks) -> Result<(Pair, Pair)> {
-    let bare = |program: &Program| -> Result<Endpoint> {
-        Ok(Endpoint { address: program.address("")?, path: "/mcp".to_owned(), pid: program.pid() })
-    };
-    let (pass_through, bridge) = (bare(&yardsticks.pass_through)?, bare(&yardsticks.bridge)?);
-    let ours = |backend: &str, yardstick: &Endpoint| match fleet {
-        Some(fleet) => fleet.endpoint(backend),
-        None => Ok(yardstick.clone()),
-    };
-    let transparent = Pair {
-        mode: "T",
-        ours: ours(HTTP_BACKEND, &pass_through)?,
-        yardstick: pass_through,
-        share_session: false,
-    };
-    // A legacy session has a process of its own, and the bridge has one process: one session, then.
-    let relay =
-        Pair { mode: "R", ours: ours(PIPE_BACKEND, &bridge)?, yardstick: bridge, share_session: true };
-    Ok((transparent, relay))
+/// The three comparisons.
+#[derive(Debug)]
+struct Pairs {
+    transparent: Pair,
+    /// The same with a backend that stays awake.
+    awake: Pair,
+    relay: Pair,
+}
+
+impl Pairs {
+    /// Ours beside the yardsticks; without a gateway, each yardstick beside itself: the noise of the machine.
+    fn new(fleet: Option<&Fleet>, yardsticks: &Yardsticks) -> Result<Self> {
+        let pair = |mode, backend: &str, yardstick: &Program, share_session| -> Result<Pair> {
+            let yardstick =
+                Endpoint { address: yardstick.address("")?, path: "/mcp".to_owned(), pid: yardstick.pid() };
+            let ours = fleet.map_or_else(|| Ok(yardstick.clone()), |fleet| fleet.endpoint(backend))?;
+            Ok(Pair { mode, ours, yardstick, share_session })
+        };
+        Ok(Self {
+            transparent: pair("T", HTTP_BACKEND, &yardsticks.http.pass_through, false)?,
+            awake: pair("T", AWAKE_BACKEND, &yardsticks.awake.pass_through, false)?,
+            // A legacy session has a process of its own, and the bridge has one process: one session, then.
+            relay: pair("R", PIPE_BACKEND, &yardsticks.bridge, true)?,
+        })
+    }
 }
 
 fn transparent_rows(pair: &Pair, era: Era, effort: Effort, table: &mut Table) -> Result<()> {
-    let calls = |tool, connections| Calls { era, tool, connections };
+    let calls = |tool, connections| Calls { era, tool, connections, awake: false };
     let name = |what: &str| format!("T {} {what}", era_name(era));
     let many = pair.compare(calls(Tool::Echo, MANY), effort)?;
     many.row(table, &name("64 connections, cpu/call"), Property::Cpu, Some(1.6));
@@ -165,10 +196,20 @@ fn transparent_rows(pair: &Pair, era: Era, effort: Effort, table: &mut Table) ->
 }
 
 fn relay_rows(pair: &Pair, era: Era, effort: Effort, table: &mut Table) -> Result<()> {
-    let many = pair.compare(Calls { era, tool: Tool::Echo, connections: MANY }, effort)?;
+    let many = pair.compare(Calls { era, tool: Tool::Echo, connections: MANY, awake: false }, effort)?;
     let name = |what: &str| format!("R {} stdio, 64 connections, {what}", era_name(era));
     many.row(table, &name("cpu/call"), Property::Cpu, Some(2.0));
     many.row(table, &name("calls"), Property::Throughput, None);
+    Ok(())
+}
+
+/// What is left when neither has to wake its peers: see [`crate::awake`].
+fn awake_rows(pairs: &Pairs, era: Era, effort: Effort, table: &mut Table) -> Result<()> {
+    for pair in [&pairs.awake, &pairs.relay] {
+        let many = pair.compare(Calls { era, tool: Tool::Echo, connections: MANY, awake: true }, effort)?;
+        let name = format!("{} {} peers kept awake, cpu/call", pair.mode, era_name(era));
+        many.row(table, &name, Property::Cpu, None);
+    }
     Ok(())
 }
 

@@ -39,6 +39,8 @@ pub struct Calls {
     pub era: Era,
     pub tool: Tool,
     pub connections: usize,
+    /// Whether the load never sleeps.
+    pub awake: bool,
 }
 
 /// What all rounds measured, in the order of the rounds: ours and the yardstick.
@@ -65,9 +67,9 @@ impl Pair {
         Ok(Rounds(rounds.collect::<Result<_>>()?))
     }
 
-    fn target(&self, Calls { era, tool, .. }: Calls, endpoint: &Endpoint) -> Target {
+    fn target(&self, Calls { era, tool, awake, .. }: Calls, endpoint: &Endpoint) -> Target {
         let Endpoint { address, path, .. } = endpoint;
-        Target { to: *address, path: path.clone(), era, tool, share_session: self.share_session }
+        Target { to: *address, path: path.clone(), era, tool, share_session: self.share_session, awake }
     }
 }
 

@@ -66,7 +66,8 @@ async fn is_ready(admin: SocketAddr) -> Result<bool> {
 async fn call_last(mcp: SocketAddr, backends: usize) -> Result<()> {
     let Some(last) = backends.checked_sub(1) else { bail!("there are no backends to call") };
     let path = format!("/mcp/{}", backend_name(last));
-    let target = Target { to: mcp, path, era: Era::Modern, tool: Tool::Echo, share_session: false };
+    let target =
+        Target { to: mcp, path, era: Era::Modern, tool: Tool::Echo, share_session: false, awake: false };
     let mut request = Request::modern(&target);
     let id = request.next_id();
     let mut connection = Connection::open(mcp).await?;
