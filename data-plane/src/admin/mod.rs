@@ -11,21 +11,19 @@ pub mod pages;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tower::{Service, ServiceBuilder};
 
 use crate::front::body::Body;
 use crate::front::config::FrontConfig;
-use crate::front::guard::{GuardLayer, Trust};
+use crate::front::guard::{Guard, Trust};
 pub use pages::Admin;
 
 /// Connections at once: probes, a scraper and a few people who follow logs.
@@ -39,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn serve(listener: TcpListener, pages: Arc<Admin>) {
     let Ok(address) = listener.local_addr() else { return };
     let trust = Arc::new(Trust::new(&FrontConfig::default(), address));
-    let service = ServiceBuilder::new().layer(GuardLayer(trust)).service(Pages(pages));
+    let service = Arc::new(Guard { trust, inner: Pages(pages) });
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { return };
@@ -51,11 +49,10 @@ pub async fn serve(listener: TcpListener, pages: Arc<Admin>) {
                 continue;
             }
         };
-        let service = TowerToHyperService::new(service.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(stream, service);
+            .serve_connection(stream, service.clone());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::trace!(%error, "an admin connection ended early");
@@ -65,7 +62,6 @@ pub async fn serve(listener: TcpListener, pages: Arc<Admin>) {
     }
 }
 
-#[derive(Clone)]
 struct Pages(Arc<Admin>);
 
 impl Service<Request<Incoming>> for Pages {
@@ -73,11 +69,7 @@ impl Service<Request<Incoming>> for Pages {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let pages = self.0.clone();
         Box::pin(async move {
             let known = request.method() == Method::GET || request.method() == Method::HEAD;

@@ -95,7 +95,9 @@ pub async fn read(
     // A body that is already here needs no timer.
     let first = match poll_once(body).await {
         Some(first) => first,
-        None => tokio::time::timeout(timeout, next_piece(body)).await.map_err(|_| reply::body_timeout())?,
+        None => Box::pin(tokio::time::timeout(timeout, next_piece(body)))
+            .await
+            .map_err(|_| reply::body_timeout())?,
     };
     let Some(first) = first? else {
         return Ok(Bytes::new());
@@ -106,7 +108,7 @@ pub async fn read(
     if body.is_end_stream() {
         return Ok(first);
     }
-    let rest = read_rest(first, body, len_max);
+    let rest = Box::pin(read_rest(first, body, len_max));
     tokio::time::timeout(timeout, rest).await.map_err(|_| reply::body_timeout())?
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use omcp_core::McpMessage;
 use omcp_mcp::admit::{self, LegacyHeaders};
@@ -16,9 +16,11 @@ use omcp_mcp::revision::Revision;
 
 use super::body::{self, Body};
 use super::headers::{self, Accepts};
-use super::{Front, batch, relay_legacy, relay_modern, reply, transparent};
+use super::transparent::{Passage, View};
+use super::{Front, batch, relay_legacy, relay_modern, reply};
 use crate::backends::{Eras, Served};
 use crate::session::Session;
+use crate::upstream::Upstream;
 
 /// The modern revisions served here.
 const MODERN: [&str; 1] = [Revision::V2026_07_28.as_str()];
@@ -26,75 +28,91 @@ const MODERN: [&str; 1] = [Revision::V2026_07_28.as_str()];
 pub async fn answer(
     front: &Front,
     served: &Arc<Served>,
-    parts: &Parts,
+    parts: Parts,
     body: &mut Incoming,
 ) -> Response<Body> {
-    Inquiry { front, served, parts, accepts: Accepts::of(&parts.headers) }
-        .answer(body)
-        .await
-        .unwrap_or_else(|refusal| reply::refusal(&refusal))
+    let accepts = Accepts::of(&parts.headers);
+    let inquiry = Inquiry { front, served, method: parts.method, headers: parts.headers, accepts };
+    inquiry.answer(body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
 /// One request on its way to a mode.
 struct Inquiry<'a> {
     front: &'a Front,
     served: &'a Arc<Served>,
-    parts: &'a Parts,
+    method: Method,
+    headers: HeaderMap,
     accepts: Accepts,
 }
 
 impl Inquiry<'_> {
-    async fn answer(&self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
+    async fn answer(self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
         let bytes = self.read(body).await?;
         let session = self.session();
+        // Boxed, so that the future of every request is as small as its own mode needs.
         match classify(&self.inbound(&bytes, session.as_deref()))? {
-            Class::Modern(envelope) => self.modern(message(bytes, envelope)).await,
-            Class::LegacyInitialize(envelope) => self.initialize(message(bytes, envelope)).await,
+            Class::Modern(envelope) => Box::pin(self.modern(message(bytes, envelope))).await,
+            Class::LegacyInitialize(envelope) => Box::pin(self.initialize(message(bytes, envelope))).await,
             Class::Legacy(envelope) | Class::LegacyResponse(envelope) => {
-                self.legacy(session, message(bytes, envelope)).await
+                Box::pin(self.legacy(session, message(bytes, envelope))).await
             }
-            Class::LegacyBatch => self.batch(session, bytes).await,
-            Class::LegacyStream => self.stream(session).await,
-            Class::LegacyDelete => self.delete(session).await,
+            Class::LegacyBatch => Box::pin(self.batch(session, bytes)).await,
+            Class::LegacyStream => Box::pin(self.stream(session)).await,
+            Class::LegacyDelete => Box::pin(self.delete(session)).await,
             Class::SseStream | Class::Preflight => Err(reply::no_stream_without_session()),
         }
     }
 
     async fn read(&self, body: &mut Incoming) -> Result<Bytes, Refusal> {
-        if self.parts.method != Method::POST {
+        if self.method != Method::POST {
             return Ok(Bytes::new());
         }
-        if !headers::is_json(&self.parts.headers) {
+        if !headers::is_json(&self.headers) {
             return Err(Refusal::unsupported_media_type());
         }
         if !self.accepts.json && !self.accepts.events {
             return Err(Refusal::not_acceptable("Accept must include application/json or text/event-stream"));
         }
         let config = &self.front.config;
-        body::read(&self.parts.headers, body, config.body_len_max, config.body_timeout).await
+        body::read(&self.headers, body, config.body_len_max, config.body_timeout).await
     }
 
-    /// The session named by the request, if this node holds it.
+    /// The session named by the request, if this node holds it. Those of an HTTP server are its own.
     fn session(&self) -> Option<Arc<Session>> {
-        let id = headers::value(&self.parts.headers, headers::SESSION_ID)?;
+        if self.served.upstream().is_some() {
+            return None;
+        }
+        let id = headers::value(&self.headers, headers::SESSION_ID)?;
         self.front.sessions.get(id, self.served.name().as_str())
     }
 
     fn inbound<'b>(&'b self, body: &'b [u8], session: Option<&Session>) -> Inbound<'b> {
-        let given = &self.parts.headers;
+        let given = &self.headers;
         Inbound {
-            method: http_method(&self.parts.method),
+            method: http_method(&self.method),
             protocol_version_header: headers::value(given, headers::PROTOCOL_VERSION),
             session_header: headers::value(given, headers::SESSION_ID),
-            accepts_event_stream: Accepts::names_events(given),
-            session_revision: session.map(Session::revision),
+            accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
+            session_revision: self.session_revision(session),
             legacy_sse: false,
             body,
         }
     }
 
-    async fn modern(&self, message: McpMessage) -> Result<Response<Body>, Refusal> {
-        let view = transparent::View(&self.parts.headers);
+    /// What an HTTP server's session has negotiated can only be guessed: by the header, which
+    /// 2025-03-26 did not have.
+    fn session_revision(&self, session: Option<&Session>) -> Option<Revision> {
+        if self.served.upstream().is_none() {
+            return session.map(Session::revision);
+        }
+        match headers::value(&self.headers, headers::PROTOCOL_VERSION) {
+            Some(version) => Revision::parse(version),
+            None => Some(Revision::V2025_03_26),
+        }
+    }
+
+    async fn modern(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+        let view = View(&self.headers);
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
         let eras = match self.eras().await {
             Ok(eras) => eras,
@@ -106,8 +124,9 @@ impl Inquiry<'_> {
             let id = message.id().map(<[u8]>::to_vec);
             return Err(reply::no_common_era(self.served.name().as_str(), &client, &eras.to_string(), id));
         }
-        if let Some(upstream) = self.served.upstream() {
-            return Ok(transparent::modern(self, upstream, message).await);
+        if let Some(upstream) = self.served.upstream().cloned() {
+            let patience = self.front.config.stream_after;
+            return Ok(self.passage(&upstream).modern(&message, patience).await);
         }
         self.check_params(&message)?;
         Ok(relay_modern::relay(self.served, message, self.accepts, &self.front.config).await)
@@ -126,22 +145,20 @@ impl Inquiry<'_> {
             return Ok(());
         };
         let arguments = envelope.arguments_range().map_or(&b"{}"[..], |range| &message.bytes()[range]);
-        admit::check_params(&wanted, arguments, &transparent::View(&self.parts.headers)).map_err(
-            |mut refusal| {
-                refusal.id = message.id().map(<[u8]>::to_vec);
-                refusal
-            },
-        )
+        admit::check_params(&wanted, arguments, &View(&self.headers)).map_err(|mut refusal| {
+            refusal.id = message.id().map(<[u8]>::to_vec);
+            refusal
+        })
     }
 
-    async fn initialize(&self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn initialize(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
             Ok(eras) if !eras.legacy => return Err(self.modern_only(&message)),
             Ok(_) => {}
         }
-        if let Some(upstream) = self.served.upstream() {
-            return Ok(transparent::legacy(self, upstream, Some(&message), message.bytes().clone()).await);
+        if let Some(upstream) = self.served.upstream().cloned() {
+            return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
         Ok(relay_legacy::initialize(self.front, self.served, &message).await)
     }
@@ -153,39 +170,39 @@ impl Inquiry<'_> {
     }
 
     async fn legacy(
-        &self,
+        self,
         session: Option<Arc<Session>>,
         message: McpMessage,
     ) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
-        if let Some(upstream) = self.served.upstream() {
-            return Ok(transparent::legacy(self, upstream, Some(&message), message.bytes().clone()).await);
+        if let Some(upstream) = self.served.upstream().cloned() {
+            return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
         let session = self.need(session)?;
         Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
     }
 
-    async fn batch(&self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
-        if let Some(upstream) = self.served.upstream() {
-            return Ok(transparent::legacy(self, upstream, None, bytes).await);
+    async fn batch(self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
+        if let Some(upstream) = self.served.upstream().cloned() {
+            return Ok(self.passage(&upstream).legacy(None, bytes).await);
         }
         let session = self.need(session)?;
         batch::relay(&session, &bytes, &self.front.config).await
     }
 
-    async fn stream(&self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
-        admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.parts.headers))?;
-        if let Some(upstream) = self.served.upstream() {
-            return Ok(transparent::legacy(self, upstream, None, Bytes::new()).await);
+    async fn stream(self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+        admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.headers))?;
+        if let Some(upstream) = self.served.upstream().cloned() {
+            return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
-        Ok(relay_legacy::listen(&session, &self.parts.headers, &self.front.config))
+        Ok(relay_legacy::listen(&session, &self.headers, &self.front.config))
     }
 
-    async fn delete(&self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+    async fn delete(self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_delete(&self.legacy_headers())?;
-        if let Some(upstream) = self.served.upstream() {
-            return Ok(transparent::legacy(self, upstream, None, Bytes::new()).await);
+        if let Some(upstream) = self.served.upstream().cloned() {
+            return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
         self.front.sessions.end(session.id(), session.backend());
@@ -195,15 +212,23 @@ impl Inquiry<'_> {
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !self.parts.headers.contains_key(headers::SESSION_ID) {
+        if !self.headers.contains_key(headers::SESSION_ID) {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)
     }
 
+    fn passage<'b>(self, upstream: &'b Upstream) -> Passage<'b>
+    where
+        Self: 'b,
+    {
+        let Self { served, method, headers, .. } = self;
+        Passage { served, upstream, method, headers }
+    }
+
     /// An HTTP server may do without sessions; whether it does is its own affair.
     fn legacy_headers(&self) -> LegacyHeaders<'_> {
-        let given = &self.parts.headers;
+        let given = &self.headers;
         let session = headers::value(given, headers::SESSION_ID);
         let session = session.or(self.served.upstream().map(|_| "none"));
         LegacyHeaders { protocol_version: headers::value(given, headers::PROTOCOL_VERSION), session }
@@ -221,20 +246,6 @@ impl Inquiry<'_> {
             (Kind::Request, Some(id)) => reply::failure(id, self.served.name().as_str(), error),
             _ => reply::accepted(),
         }
-    }
-}
-
-impl transparent::Route for Inquiry<'_> {
-    fn served(&self) -> &Arc<Served> {
-        self.served
-    }
-
-    fn parts(&self) -> &Parts {
-        self.parts
-    }
-
-    fn front(&self) -> &Front {
-        self.front
     }
 }
 

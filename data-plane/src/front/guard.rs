@@ -3,13 +3,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Request, Response, Uri};
+use hyper::service::Service;
 use omcp_mcp::refusal::Refusal;
-use tower::{Layer, Service};
 
 use super::body::Body;
 use super::config::FrontConfig;
@@ -107,23 +106,12 @@ fn is_loopback(host: &str) -> bool {
         || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The layer that carries [`Trust`].
-#[derive(Clone, Debug)]
-pub struct GuardLayer(pub Arc<Trust>);
-
-impl<S> Layer<S> for GuardLayer {
-    type Service = Guard<S>;
-
-    fn layer(&self, inner: S) -> Guard<S> {
-        Guard { trust: self.0.clone(), inner }
-    }
-}
-
-/// Answers what may not pass.
-#[derive(Clone, Debug)]
+/// Answers what may not pass, in front of `inner`. A hyper service rather than a tower one: those are
+/// cloned for every request.
+#[derive(Debug)]
 pub struct Guard<S> {
-    trust: Arc<Trust>,
-    inner: S,
+    pub trust: Arc<Trust>,
+    pub inner: S,
 }
 
 impl<S, B> Service<Request<B>> for Guard<S>
@@ -134,11 +122,7 @@ where
     type Error = S::Error;
     type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&self, request: Request<B>) -> Self::Future {
         match self.trust.check(request.uri(), request.headers()) {
             Ok(()) => Either::Left(self.inner.call(request)),
             Err(refusal) => Either::Right(ready(Ok(reply::refusal(&refusal)))),

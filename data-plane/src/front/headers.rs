@@ -7,6 +7,9 @@ pub const SESSION_ID: &str = "mcp-session-id";
 pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 pub const LAST_EVENT_ID: &str = "last-event-id";
 
+/// What nearly every client accepts.
+const USUAL: &str = "application/json, text/event-stream";
+
 /// The one value of a header, if it is visible ASCII.
 pub fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
@@ -23,6 +26,9 @@ pub struct Accepts {
 
 impl Accepts {
     pub fn of(headers: &HeaderMap) -> Self {
+        if headers.get(ACCEPT).is_some_and(|value| value == USUAL) {
+            return Self { json: true, events: true, prefers_events: false };
+        }
         let mut given = headers.get_all(ACCEPT).iter().peekable();
         if given.peek().is_none() {
             return Self { json: true, events: true, prefers_events: false };
@@ -58,8 +64,9 @@ fn is_unwanted(range: &str) -> bool {
 
 /// Whether the body is declared to be JSON.
 pub fn is_json(headers: &HeaderMap) -> bool {
-    let kind = value(headers, CONTENT_TYPE.as_str()).unwrap_or("");
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    kind == "application/json"
+        || kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 #[cfg(test)]
@@ -83,6 +90,9 @@ mod tests {
             headers.insert(ACCEPT, text.parse().unwrap());
             assert_eq!(Accepts::of(&headers), Accepts { json, events, prefers_events }, "{text}");
         }
-        assert_eq!(Accepts::of(&HeaderMap::new()), Accepts { json: true, events: true, prefers_events: false });
+        assert_eq!(
+            Accepts::of(&HeaderMap::new()),
+            Accepts { json: true, events: true, prefers_events: false }
+        );
     }
 }

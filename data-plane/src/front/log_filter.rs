@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http::header::CONTENT_TYPE;
-use http::{Response, StatusCode};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as HttpBody;
 use memchr::{memmem, memrchr};
 use omcp_core::McpMessage;
@@ -78,12 +78,13 @@ impl EventPipe {
 }
 
 /// Answers with the stream, or with its first event alone if that is an error with its own status.
-pub async fn answer(mut pipe: EventPipe, mut head: Response<Body>, patience: Duration) -> Response<Body> {
+pub async fn answer(mut pipe: EventPipe, mut headers: HeaderMap, patience: Duration) -> Response<Body> {
     let first = tokio::time::timeout(patience, pipe.next()).await.unwrap_or_else(|_| Some(Bytes::new()));
     if let Some(alone) = first.as_deref().and_then(lone_error) {
         return alone;
     }
-    head.headers_mut().remove(CONTENT_TYPE);
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_LENGTH);
     let mut response =
         reply::event_stream(Box::pin(stream::unfold((Some(first), pipe), |(first, mut pipe)| async {
             let piece = match first {
@@ -92,7 +93,7 @@ pub async fn answer(mut pipe: EventPipe, mut head: Response<Body>, patience: Dur
             };
             Some((piece, (None, pipe)))
         })));
-    response.headers_mut().extend(head.headers().clone());
+    response.headers_mut().extend(headers);
     response
 }
 

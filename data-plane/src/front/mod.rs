@@ -28,6 +28,11 @@ pub mod transparent;
 
 use std::sync::Arc;
 
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue,
+    ORIGIN, VARY,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -63,19 +68,22 @@ impl Front {
         if parts.method == Method::OPTIONS {
             return preflight(&self.trust, &parts.headers);
         }
+        let origin = parts.headers.get(ORIGIN).cloned();
         let mut response = match Route::of(parts.uri.path()) {
             Route::Mcp(name) => match self.table.get(name) {
-                Some(served) => Box::pin(endpoint::answer(self, &served, &parts, &mut body)).await,
+                Some(served) => endpoint::answer(self, &served, parts, &mut body).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
             Route::Sse(name) => match self.table.get(name) {
-                Some(served) => self.sse_client(&served, &parts.method, &parts.headers).await,
+                Some(served) => Box::pin(self.sse_client(&served, &parts.method, &parts.headers)).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
-            Route::SseMessage(name) => sse_client::post(self, name, &parts, &mut body).await,
+            Route::SseMessage(name) => Box::pin(sse_client::post(self, name, &parts, &mut body)).await,
             Route::Unknown => reply::unknown_path(parts.uri.path()),
         };
-        allow_origin(&parts.headers, &mut response);
+        if let Some(origin) = origin {
+            allow_origin(origin, &mut response);
+        }
         response
     }
 
@@ -98,30 +106,26 @@ impl Front {
 }
 
 /// The origin was checked by the guard; a browser wants to read so.
-fn allow_origin(request: &HeaderMap, response: &mut Response<Body>) {
-    if let Some(origin) = request.get(http::header::ORIGIN) {
-        let headers = response.headers_mut();
-        headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(http::header::VARY, http::HeaderValue::from_static("Origin"));
-        headers.insert(
-            http::header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            http::HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate"),
-        );
-    }
+fn allow_origin(origin: HeaderValue, response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(VARY, HeaderValue::from_static("Origin"));
+    let exposed = HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate");
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }
 
 fn preflight(trust: &Trust, request: &HeaderMap) -> Response<Body> {
-    if !trust.allows_origin(request) {
+    let Some(origin) = request.get(ORIGIN).filter(|_| trust.allows_origin(request)) else {
         return reply::method_not_allowed("POST, GET, DELETE");
-    }
+    };
     let mut response = reply::empty(StatusCode::NO_CONTENT);
-    allow_origin(request, &mut response);
+    allow_origin(origin.clone(), &mut response);
     let headers = response.headers_mut();
-    let methods = http::HeaderValue::from_static("POST, GET, DELETE, OPTIONS");
-    headers.insert(http::header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    if let Some(wanted) = request.get(http::header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(http::header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    let methods = HeaderValue::from_static("POST, GET, DELETE, OPTIONS");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    if let Some(wanted) = request.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
     }
-    headers.insert(http::header::ACCESS_CONTROL_MAX_AGE, http::HeaderValue::from_static("600"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }

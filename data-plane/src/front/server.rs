@@ -4,23 +4,21 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tower::{Service, ServiceBuilder};
 
 use super::Front;
 use super::body::Body;
 use super::config::FrontConfig;
-use super::guard::{GuardLayer, Trust};
+use super::guard::{Guard, Trust};
 use crate::backends::Table;
 
 /// After an accept error such as "too many open files": spinning would make it worse.
@@ -39,7 +37,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let trust = Arc::new(Trust::new(&config, listener.local_addr()?));
     let front = Arc::new(Front::new(table, config, trust.clone()));
-    let service = ServiceBuilder::new().layer(GuardLayer(trust)).service(Answer(front.clone()));
+    let service = Arc::new(Guard { trust, inner: Answer(front.clone()) });
     let graceful = GracefulShutdown::new();
     tokio::select! {
         () = accept(&listener, &front.config, service, &graceful) => {}
@@ -59,11 +57,7 @@ async fn drain(front: &Front, graceful: GracefulShutdown) {
     front.sessions.close_all();
 }
 
-async fn accept<S>(listener: &TcpListener, config: &FrontConfig, service: S, graceful: &GracefulShutdown)
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
+async fn accept(listener: &TcpListener, config: &FrontConfig, service: Door, graceful: &GracefulShutdown) {
     let connections = Arc::new(Semaphore::new(config.connections_max));
     let http = protocol(config);
     loop {
@@ -86,19 +80,14 @@ where
     }
 }
 
-fn connection<S>(
+fn connection(
     stream: TcpStream,
     http: &auto::Builder<TokioExecutor>,
-    service: S,
+    service: Door,
     graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-{
+) -> impl Future<Output = ()> + Send + use<> {
     drop(stream.set_nodelay(true));
-    let connection =
-        http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     async move {
         if let Err(error) = watched.await {
@@ -123,8 +112,10 @@ fn protocol(config: &FrontConfig) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// [`Front::answer`] as a tower service.
-#[derive(Clone)]
+/// What every connection talks to.
+type Door = Arc<Guard<Answer>>;
+
+/// [`Front::answer`] as a service.
 struct Answer(Arc<Front>);
 
 impl Service<Request<Incoming>> for Answer {
@@ -132,11 +123,7 @@ impl Service<Request<Incoming>> for Answer {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
         let front = self.0.clone();
         Box::pin(async move { Ok(front.answer(request).await) })
     }

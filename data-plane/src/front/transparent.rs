@@ -1,13 +1,14 @@
 //! Mode T: client and backend share an era and the backend is an HTTP server. Bytes stream both ways
 //! and the node keeps no state.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, USER_AGENT};
-use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE,
+    DATE, HOST, HeaderName, USER_AGENT,
+};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::admit::HeaderView;
 use omcp_mcp::envelope::Kind;
@@ -16,78 +17,68 @@ use omcp_mcp::methods;
 use super::body::Body;
 use super::headers;
 use super::log_filter::{self, EventPipe};
-use super::{Front, reply};
+use super::reply;
 use crate::backends::Served;
 use crate::upstream::{Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The request headers a backend may see, besides `mcp-*`. The rest is between client and gateway:
-/// credentials, cookies, origins, hop-by-hop fields.
-const REQUEST_HEADERS: [HeaderName; 4] = [ACCEPT, CONTENT_TYPE, USER_AGENT, http::header::ACCEPT_LANGUAGE];
-const REQUEST_HEADERS_BY_NAME: [&str; 3] = [headers::LAST_EVENT_ID, "traceparent", "tracestate"];
-/// The answer's headers a client may see, besides `mcp-*`.
-const RESPONSE_HEADERS: [HeaderName; 3] = [CONTENT_TYPE, CACHE_CONTROL, ALLOW];
-
-/// What this mode needs to know of a request.
-pub trait Route {
-    fn served(&self) -> &Arc<Served>;
-    fn parts(&self) -> &Parts;
-    fn front(&self) -> &Front;
+/// A request on its way through.
+pub struct Passage<'a> {
+    pub served: &'a Served,
+    pub upstream: &'a Upstream,
+    pub method: Method,
+    /// As the client sent them.
+    pub headers: HeaderMap,
 }
 
-/// A modern request or notification.
-pub async fn modern(route: &impl Route, upstream: &Upstream, message: McpMessage) -> Response<Body> {
-    let sent = send(route, upstream, Some(&message), message.bytes().clone()).await;
-    let response = match sent {
-        Ok(response) => response,
-        Err(failure) => return failure,
-    };
-    if !is_event_stream(&response) {
-        return pass(response);
+impl Passage<'_> {
+    /// A modern request or notification. `patience`: how long its first event may hold back the status.
+    pub async fn modern(self, message: &McpMessage, patience: Duration) -> Response<Body> {
+        let response = match self.send(Some(message), message.bytes().clone()).await {
+            Ok(response) => response,
+            Err(failure) => return failure,
+        };
+        if !is_event_stream(response.headers()) {
+            return pass(response);
+        }
+        let listens = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+        let logs = listens || message.envelope().log_level_range().is_some();
+        let (head, body) = response.into_parts();
+        Box::pin(log_filter::answer(EventPipe::new(body, logs), for_client(head.headers), patience)).await
     }
-    let listens = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
-    let logs = listens || message.envelope().log_level(message.bytes()).is_some();
-    let head = head(&response);
-    let pipe = EventPipe::new(response.into_body(), logs);
-    log_filter::answer(pipe, head, route.front().config.stream_after).await
-}
 
-/// Anything of a legacy client; `message` if it is one message.
-pub async fn legacy(
-    route: &impl Route,
-    upstream: &Upstream,
-    message: Option<&McpMessage>,
-    body: Bytes,
-) -> Response<Body> {
-    send(route, upstream, message, body).await.map_or_else(|failure| failure, pass)
-}
+    /// Anything of a legacy client; `message` if it is one message.
+    pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
+        match self.send(message, body).await {
+            Ok(response) => pass(response),
+            Err(failure) => failure,
+        }
+    }
 
-/// The backend's answer, or ours if it gave none or one that is about our credentials or its health.
-async fn send(
-    route: &impl Route,
-    upstream: &Upstream,
-    message: Option<&McpMessage>,
-    body: Bytes,
-) -> Result<Response<Streamed>, Response<Body>> {
-    let (served, parts) = (route.served(), route.parts());
-    let is_post = parts.method == Method::POST;
-    let timeout = if is_post { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
-    let sent = upstream.send(parts.method.clone(), request_headers(&parts.headers), body, timeout).await;
-    let error = match sent {
-        Ok(response) => match complaint(response.status()) {
-            None => {
-                served.note_success();
-                return Ok(response);
-            }
-            Some(error) => error,
-        },
-        Err(error) => error,
-    };
-    served.note_failure(&error);
-    tracing::debug!(backend = %served.name(), error = %error.chain(), "the backend did not answer");
-    Err(failure(served, message, &error))
+    /// The backend's answer, or ours if it gave none or one that is about our credentials or its health.
+    async fn send(
+        self,
+        message: Option<&McpMessage>,
+        body: Bytes,
+    ) -> Result<Response<Streamed>, Response<Body>> {
+        let Self { served, upstream, method, headers } = self;
+        let timeout = if method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
+        let error = match upstream.send(method, for_backend(headers), body, timeout).await {
+            Ok(response) => match complaint(response.status()) {
+                None => {
+                    served.note_success();
+                    return Ok(response);
+                }
+                Some(error) => error,
+            },
+            Err(error) => error,
+        };
+        served.note_failure(&error);
+        tracing::debug!(backend = %served.name(), error = %error.chain(), "the backend did not answer");
+        Err(failure(served, message, &error))
+    }
 }
 
 fn failure(served: &Served, message: Option<&McpMessage>, error: &GatewayError) -> Response<Body> {
@@ -109,38 +100,52 @@ fn complaint(status: StatusCode) -> Option<GatewayError> {
     Some(GatewayError::new(kind, format!("it {what} (HTTP {})", status.as_u16())))
 }
 
-fn request_headers(given: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(given.len() + 4);
-    for (name, value) in given {
-        let known = REQUEST_HEADERS.contains(name) || REQUEST_HEADERS_BY_NAME.contains(&name.as_str());
-        if known || name.as_str().starts_with("mcp-") {
-            kept.append(name.clone(), value.clone());
-        }
+/// Header fields that this hop writes anew.
+const OF_THE_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, CONNECTION, ACCEPT_ENCODING];
+
+/// What a backend may see. The rest is between client and gateway: credentials, cookies, origins.
+fn for_backend(mut headers: HeaderMap) -> HeaderMap {
+    for name in OF_THE_HOP {
+        headers.remove(name);
     }
-    kept
+    only(headers, |name| {
+        [ACCEPT, CONTENT_TYPE, USER_AGENT, ACCEPT_LANGUAGE].contains(name)
+            || is_mcp(name)
+            || ["traceparent", "tracestate", headers::LAST_EVENT_ID].contains(&name.as_str())
+    })
+}
+
+/// What a client may see.
+fn for_client(headers: HeaderMap) -> HeaderMap {
+    only(headers, |name| {
+        [CONTENT_TYPE, CONTENT_LENGTH, DATE, CACHE_CONTROL, ALLOW].contains(name)
+            || is_mcp(name)
+            || name.as_str() == "x-accel-buffering"
+    })
+}
+
+fn is_mcp(name: &HeaderName) -> bool {
+    name.as_str().starts_with("mcp-")
+}
+
+/// The fields that pass. Mostly all do, and then nothing is copied.
+fn only(headers: HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    if headers.keys().all(&passes) {
+        return headers;
+    }
+    let passing = headers.iter().filter(|(name, _)| passes(name));
+    passing.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn pass(response: Response<Streamed>) -> Response<Body> {
-    let mut passed = head(&response);
-    *passed.body_mut() = Body::Upstream(response.into_body());
-    passed
+    let (mut head, body) = response.into_parts();
+    head.headers = for_client(head.headers);
+    head.version = Version::HTTP_11;
+    Response::from_parts(head, Body::Upstream(body))
 }
 
-fn head<B>(response: &Response<B>) -> Response<Body> {
-    let mut head = Response::new(Body::empty());
-    *head.status_mut() = response.status();
-    let kept = head.headers_mut();
-    for (name, value) in response.headers() {
-        if RESPONSE_HEADERS.contains(name) || name.as_str().starts_with("mcp-") || name == "x-accel-buffering"
-        {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    head
-}
-
-fn is_event_stream<B>(response: &Response<B>) -> bool {
-    let kind = headers::value(response.headers(), CONTENT_TYPE.as_str()).unwrap_or("");
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers::value(headers, CONTENT_TYPE.as_str()).unwrap_or("");
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
@@ -150,5 +155,56 @@ pub struct View<'a>(pub &'a HeaderMap);
 impl HeaderView for View<'_> {
     fn all<'a>(&'a self, name: &str, each: &mut dyn FnMut(&'a [u8])) {
         self.0.get_all(name).iter().for_each(|value| each(value.as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(names: &[&'static str]) -> HeaderMap {
+        names
+            .iter()
+            .map(|name| (HeaderName::from_static(name), http::HeaderValue::from_static("x")))
+            .collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn credentials_and_hop_fields_stay_here() {
+        let given = headers(&[
+            "authorization",
+            "cookie",
+            "origin",
+            "host",
+            "x-api-key",
+            "x-forwarded-for",
+            "connection",
+            "accept",
+            "content-type",
+            "content-length",
+            "mcp-session-id",
+            "mcp-param-region",
+            "traceparent",
+            "last-event-id",
+        ]);
+        let kept = for_backend(given);
+        assert_eq!(
+            names(&kept),
+            ["accept", "content-type", "last-event-id", "mcp-param-region", "mcp-session-id", "traceparent"]
+        );
+        let answer = for_client(headers(&[
+            "set-cookie",
+            "www-authenticate",
+            "server",
+            "content-type",
+            "mcp-session-id",
+        ]));
+        assert_eq!(names(&answer), ["content-type", "mcp-session-id"]);
     }
 }

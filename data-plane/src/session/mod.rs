@@ -5,8 +5,8 @@
 //! - [`stream_log`]: one resumable stream of it
 //! - [`event_id`]: where a client stands in which stream
 
-pub mod event_id;
 pub mod conversation;
+pub mod event_id;
 pub mod stream_log;
 
 use std::collections::HashMap;

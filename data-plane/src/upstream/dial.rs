@@ -109,18 +109,9 @@ impl Link {
         request: Request<Payload>,
     ) -> Result<Response<Incoming>, (Option<Request<Payload>>, hyper::Error)> {
         let sent = match self {
-            Self::One(sender) => {
-                if let Err(error) = sender.ready().await {
-                    return Err((Some(request), error));
-                }
-                sender.try_send_request(request).await
-            }
-            Self::Two(sender) => {
-                if let Err(error) = sender.ready().await {
-                    return Err((Some(request), error));
-                }
-                sender.try_send_request(request).await
-            }
+            // A pooled connection waits for a request; one that is gone gives it back.
+            Self::One(sender) => sender.try_send_request(request).await,
+            Self::Two(sender) => Box::pin(sender.try_send_request(request)).await,
         };
         sent.map_err(|mut error| (error.take_message(), error.into_error()))
     }

@@ -61,7 +61,8 @@ impl Upstream {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response<Streamed>, GatewayError> {
-        let exchange = self.exchange(self.request(method, headers, body));
+        // Pinned here and not moved into the timer: futures that move are kept twice.
+        let exchange = std::pin::pin!(self.exchange(self.request(method, headers, body)));
         tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
             Err(GatewayError::timeout(format!(
                 "no answer from the backend within {} ms",
@@ -79,6 +80,13 @@ impl Upstream {
                 Err((None, error)) => return Err(broken(error)),
             }
         }
+        Box::pin(self.exchange_on_new(request)).await
+    }
+
+    async fn exchange_on_new(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Streamed>, GatewayError> {
         let mut link = self.dialer.dial().await?;
         self.address(&mut request, &link);
         let response = link.send(request).await.map_err(|(_, error)| broken(error))?;
