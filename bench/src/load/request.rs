@@ -143,6 +143,7 @@ mod tests {
             era: Era::Modern,
             tool: Tool::Progress,
             share_session: false,
+            awake: false,
         };
         let mut request = Request::modern(&target);
         let id = request.next_id();
