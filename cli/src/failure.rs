@@ -27,6 +27,10 @@ pub struct Failure {
     pub reason: Box<str>,
 }
 
+/// What to do when nobody answers at the address of the control plane.
+const NO_SERVER: &str =
+    "start a control plane (`omcp up` starts one here), or name yours with --server or OMCP_SERVER";
+
 impl Failure {
     pub fn new(cause: Cause, what: impl Into<String>, why: impl Into<String>) -> Self {
         let (what, why) = (what.into(), why.into());
@@ -36,6 +40,15 @@ impl Failure {
     #[must_use]
     pub fn fix(mut self, fix: impl Into<Box<str>>) -> Self {
         self.fix = fix.into();
+        self
+    }
+
+    /// Says which control plane it was that nobody answers for.
+    #[must_use]
+    pub fn of_server(mut self, server: &str) -> Self {
+        if &*self.fix == NO_SERVER {
+            self.why = format!("{server}: {}", self.why);
+        }
         self
     }
 
@@ -179,9 +192,7 @@ fn fix(cause: Cause, code: Code, reason: &str) -> &'static str {
         (_, "MASS_DELETE") => "if you mean it, say how many may go: --max-deletes N",
         (_, "OVERLOADED" | "STOPPING") => "try again in a moment",
         (Cause::Unreachable, _) if code != Code::Unavailable => "wait longer with --timeout",
-        (Cause::Unreachable, _) => {
-            "start a control plane (`omcp up` starts one here), or name yours with --server or OMCP_SERVER"
-        }
+        (Cause::Unreachable, _) => NO_SERVER,
         (Cause::NotFound, _) => "see what there is with `omcp get`",
         (Cause::Conflict, _) => "look at it again with `omcp get`, then repeat your change",
         _ => "",

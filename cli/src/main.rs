@@ -57,7 +57,8 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Cause::Failed, "start", error.to_string()))?;
-    let end = runtime.block_on(until_interrupted(cli));
+    let server = cli.global.server.clone();
+    let end = runtime.block_on(until_interrupted(cli)).map_err(|failure| failure.of_server(&server));
     // A thread that waits for standard input would never end.
     runtime.shutdown_background();
     end
