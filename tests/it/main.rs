@@ -15,8 +15,17 @@ mod fleet;
 mod last_good;
 /// An older copy of the database is put back.
 mod restored_store;
+/// The official Rust SDK as a client.
+mod rmcp_client;
 
 /// Servers that misbehave.
 mod bad_backends;
+/// The admin tool as scripts see it.
+mod cli;
+
+/// gRPC requests that no client would send.
+mod bad_grpc;
+/// Manifests with mistakes.
+mod bad_manifests;
 /// Requests that nobody should send: the documented answer each time.
 mod bad_requests;
