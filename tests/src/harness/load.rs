@@ -14,16 +14,11 @@ use super::client::{Legacy, Modern};
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Clients that call `echo` until they are told to stop.
+#[derive(Default)]
 pub struct Load {
     stop: Arc<AtomicBool>,
     calls: Arc<AtomicU64>,
     clients: Vec<JoinHandle<Vec<String>>>,
-}
-
-impl Default for Load {
-    fn default() -> Self {
-        Self { stop: Arc::default(), calls: Arc::default(), clients: Vec::new() }
-    }
 }
 
 impl Load {
