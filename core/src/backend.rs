@@ -167,10 +167,7 @@ pub struct InvalidBackend {
 
 impl InvalidBackend {
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self { field: field.into(), reason: reason.into() }
     }
 }
 
@@ -183,18 +180,7 @@ mod tests {
         for good in ["a", "github", "my-server-2", &"a".repeat(32)] {
             assert!(good.parse::<BackendName>().is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "A",
-            "-a",
-            "a-",
-            "a_b",
-            "1a",
-            "a.b",
-            "a/b",
-            "ä",
-            &"a".repeat(33),
-        ] {
+        for bad in ["", "A", "-a", "a-", "a_b", "1a", "a.b", "a/b", "ä", &"a".repeat(33)] {
             assert!(bad.parse::<BackendName>().is_err(), "{bad}");
         }
     }

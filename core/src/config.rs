@@ -14,10 +14,7 @@ pub struct RuntimeConfig {
 
 impl RuntimeConfig {
     pub fn new(type_name: impl Into<Arc<str>>, settings: impl Into<Arc<str>>) -> Self {
-        Self {
-            type_name: type_name.into(),
-            settings: settings.into(),
-        }
+        Self { type_name: type_name.into(), settings: settings.into() }
     }
 
     /// The word after `type:`.

@@ -53,11 +53,7 @@ pub struct GatewayError {
 
 impl GatewayError {
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
-        Self {
-            kind,
-            context: context.into(),
-            source: None,
-        }
+        Self { kind, context: context.into(), source: None }
     }
 
     #[must_use]

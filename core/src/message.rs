@@ -23,28 +23,19 @@ impl McpMessage {
     pub fn parse(bytes: Bytes) -> Result<Self, ScanError> {
         let envelope = Envelope::scan(&bytes, &ScanLimits::default())?;
         if !envelope.has_raw_newline() {
-            return Ok(Self {
-                bytes,
-                envelope: envelope.into(),
-            });
+            return Ok(Self { bytes, envelope: envelope.into() });
         }
         Ok(Self::trusted(omcp_mcp::splice::compact(&bytes).into()))
     }
 
     /// Takes bytes that this program built from a checked message; they are scanned only on demand.
     pub fn trusted(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            envelope: OnceLock::new(),
-        }
+        Self { bytes, envelope: OnceLock::new() }
     }
 
     /// Takes bytes whose envelope is already known and holds no raw newline.
     pub fn scanned(bytes: Bytes, envelope: Envelope) -> Self {
-        Self {
-            bytes,
-            envelope: envelope.into(),
-        }
+        Self { bytes, envelope: envelope.into() }
     }
 
     pub fn bytes(&self) -> &Bytes {

@@ -24,8 +24,7 @@ pub fn plan<'a, T: PartialEq>(
         Some(_) => None,
     });
     let gone = have.iter().filter(|(name, _)| !want.contains_key(*name));
-    put.chain(gone.map(|(name, held)| Change::Delete(name, held)))
-        .collect()
+    put.chain(gone.map(|(name, held)| Change::Delete(name, held))).collect()
 }
 
 #[cfg(test)]
@@ -33,27 +32,17 @@ mod tests {
     use super::*;
 
     fn map(items: &[(&str, u8)]) -> BTreeMap<BackendName, u8> {
-        items
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), *value))
-            .collect()
+        items.iter().map(|(name, value)| (name.parse().unwrap(), *value)).collect()
     }
 
     #[test]
     fn only_differences_are_steps() {
-        let (have, want) = (
-            map(&[("a", 1), ("b", 1), ("c", 1)]),
-            map(&[("b", 1), ("c", 2), ("d", 1)]),
-        );
+        let (have, want) = (map(&[("a", 1), ("b", 1), ("c", 1)]), map(&[("b", 1), ("c", 2), ("d", 1)]));
         let name = |text: &str| text.parse::<BackendName>().unwrap();
         let (a, c, d) = (name("a"), name("c"), name("d"));
         assert_eq!(
             plan(&have, &want),
-            vec![
-                Change::Update(&c, &1, &2),
-                Change::Create(&d, &1),
-                Change::Delete(&a, &1)
-            ]
+            vec![Change::Update(&c, &1, &2), Change::Create(&d, &1), Change::Delete(&a, &1)]
         );
         assert!(plan(&want, &want).is_empty());
     }

@@ -27,9 +27,7 @@ impl<'a> Reference<'a> {
         match kind {
             "env" if valid => Ok(Self::Env(name)),
             "file" if valid => Ok(Self::File(name)),
-            _ => Err(invalid(format!(
-                "${{{text}}} is not a reference: use ${{NAME}} or ${{file:NAME}}"
-            ))),
+            _ => Err(invalid(format!("${{{text}}} is not a reference: use ${{NAME}} or ${{file:NAME}}"))),
         }
     }
 }
@@ -120,10 +118,7 @@ mod tests {
             match reference {
                 Reference::Env("HOST") => Ok("db\"1".into()),
                 Reference::File("key") => Ok("k".into()),
-                other => Err(GatewayError::new(
-                    ErrorKind::MissingReference,
-                    format!("{other:?} is not set"),
-                )),
+                other => Err(GatewayError::new(ErrorKind::MissingReference, format!("{other:?} is not set"))),
             }
         }
     }
@@ -139,11 +134,7 @@ mod tests {
             assert_eq!(resolve_text(text, &Fixed).unwrap(), want);
         }
         for bad in ["${HOST", "${}", "${file:../x}", "${vault:x}", "${a b}"] {
-            assert_eq!(
-                resolve_text(bad, &Fixed).unwrap_err().kind(),
-                ErrorKind::InvalidSettings,
-                "{bad}"
-            );
+            assert_eq!(resolve_text(bad, &Fixed).unwrap_err().kind(), ErrorKind::InvalidSettings, "{bad}");
         }
     }
 

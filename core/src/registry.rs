@@ -53,20 +53,13 @@ impl RuntimeRegistry {
         resolve: &dyn Resolve,
         context: RuntimeContext,
     ) -> Result<Box<dyn Runtime>, GatewayError> {
-        let kind = self
-            .get(config.type_name())
-            .ok_or_else(|| self.unknown(config.type_name()))?;
+        let kind = self.get(config.type_name()).ok_or_else(|| self.unknown(config.type_name()))?;
         let settings = reference::resolve_json(config.settings(), resolve)?;
         kind.create(&settings, context)
     }
 
     fn unknown(&self, name: &str) -> GatewayError {
-        let known = self
-            .types
-            .keys()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let known = self.types.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let context = format!("runtime type {name:?} is not offered by this node; it offers {known}");
         GatewayError::new(ErrorKind::UnknownRuntime, context)
     }

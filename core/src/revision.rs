@@ -120,10 +120,7 @@ mod tests {
         let mut forward = Digest::default();
         items.iter().for_each(|(name, hash)| forward.add(name, hash));
         let mut backward = Digest::default();
-        items
-            .iter()
-            .rev()
-            .for_each(|(name, hash)| backward.add(name, hash));
+        items.iter().rev().for_each(|(name, hash)| backward.add(name, hash));
         assert_eq!(forward, backward);
         assert_eq!(Digest::from_slice(&forward.to_bytes()), Some(forward));
         items.iter().for_each(|(name, hash)| forward.remove(name, hash));

@@ -92,9 +92,7 @@ pub struct HttpUpstream {
 
 impl fmt::Debug for HttpUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpUpstream")
-            .field("connect_timeout", &self.connect_timeout)
-            .finish_non_exhaustive()
+        f.debug_struct("HttpUpstream").field("connect_timeout", &self.connect_timeout).finish_non_exhaustive()
     }
 }
 
@@ -110,9 +108,7 @@ pub struct RuntimeContext {
 
 impl fmt::Debug for RuntimeContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuntimeContext")
-            .field("backend", &self.backend)
-            .finish_non_exhaustive()
+        f.debug_struct("RuntimeContext").field("backend", &self.backend).finish_non_exhaustive()
     }
 }
 

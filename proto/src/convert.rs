@@ -42,7 +42,10 @@ fn keep<T>(result: Result<T, InvalidBackend>, found: &mut Vec<InvalidBackend>) -
 fn check_type(name: &str, found: &mut Vec<InvalidBackend>) {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if name.is_empty() {
-        found.push(InvalidBackend::new("runtime.type", "is missing: name a runtime type such as local-process"));
+        found.push(InvalidBackend::new(
+            "runtime.type",
+            "is missing: name a runtime type such as local-process",
+        ));
     } else if name.len() > 63 || !name.bytes().all(plain) {
         let reason = format!("{name:?} is not a runtime type: use up to 63 of a-z, 0-9 and '-'");
         found.push(InvalidBackend::new("runtime.type", reason));
@@ -58,6 +61,8 @@ fn check_settings(text: &str, found: &mut Vec<InvalidBackend>) {
             found.push(InvalidBackend::new("runtime.type", "stands twice: settings may not hold \"type\""));
         }
         Ok(_) => {}
-        Err(error) => found.push(InvalidBackend::new("runtime", format!("settings are not a JSON object: {error}"))),
+        Err(error) => {
+            found.push(InvalidBackend::new("runtime", format!("settings are not a JSON object: {error}")))
+        }
     }
 }

@@ -7,7 +7,12 @@ pub mod convert;
 
 /// Generated from `omcp/v1/*.proto`.
 pub mod v1 {
-    #![expect(unused_qualifications, clippy::allow_attributes, clippy::large_enum_variant, reason = "generated")]
+    #![expect(
+        unused_qualifications,
+        clippy::allow_attributes,
+        clippy::large_enum_variant,
+        reason = "generated"
+    )]
     tonic::include_proto!("omcp.v1");
 }
 
