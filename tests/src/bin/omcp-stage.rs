@@ -22,7 +22,7 @@ fn run() -> Result<()> {
     let file = std::env::args().nth(1).context("usage: omcp-stage MANIFEST")?;
     let manifest = std::fs::read_to_string(&file).with_context(|| format!("read {file}"))?;
     let cluster = Cluster::start(1);
-    let applied = cluster.try_apply_text(&manifest, &["--wait"]);
+    let applied = cluster.try_apply_text(&manifest, &["--wait", "--wait-timeout", "120s"]);
     ensure!(applied.code == 0, "apply {file} ended with {}:\n{}", applied.code, applied.text());
     println!("listening on {}", cluster.nodes[0].mcp);
     std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the end of the input")?;
