@@ -76,7 +76,7 @@ async fn serves_with_and_without_its_control_plane() -> Result<()> {
     }
     let (calls, failures) = load.stop().await;
     assert_eq!(failures, Vec::<String>::new(), "of {calls} calls");
-    ensure!(calls > 500, "only {calls} calls");
+    ensure!(calls > 100, "only {calls} calls");
     for node in &cluster.nodes {
         serves(node, &backends).await?;
     }
@@ -146,7 +146,7 @@ async fn two_hundred_edits_under_load() -> Result<()> {
     .await;
     let (calls, failures) = load.stop().await;
     assert_eq!(failures, Vec::<String>::new(), "of {calls} calls");
-    ensure!(calls > 500, "only {calls} calls");
+    ensure!(calls > 100, "only {calls} calls");
     assert_eq!(pids(&cluster, &untouched).await?, before);
     for node in &cluster.nodes {
         let environment = Modern::new(&node.endpoint("edited-pipe")).tool("env", json!({})).await?;
