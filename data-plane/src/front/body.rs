@@ -14,6 +14,11 @@ use omcp_mcp::refusal::Refusal;
 use super::reply;
 use crate::upstream::Streamed;
 
+/// What is taken in of a refused request: a body a few times too large still gets its answer.
+const DISCARD_LEN_MAX: usize = 32 * 1024 * 1024;
+/// For as long at most.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Bytes that arrive while they are sent.
 pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
@@ -110,6 +115,21 @@ pub async fn read(
     }
     let rest = Box::pin(read_rest(first, body, len_max));
     tokio::time::timeout(timeout, rest).await.map_err(|_| reply::body_timeout())?
+}
+
+/// Takes in what is left of a refused request, within bounds: a client that still writes when the
+/// connection closes would never read why it was refused.
+pub async fn discard(body: &mut Incoming) {
+    let mut left = DISCARD_LEN_MAX;
+    let rest = async {
+        while let Ok(Some(piece)) = next_piece(body).await {
+            match left.checked_sub(piece.len()) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    drop(tokio::time::timeout(DISCARD_TIMEOUT, rest).await);
 }
 
 async fn read_rest(first: Bytes, body: &mut Incoming, len_max: usize) -> Result<Bytes, Refusal> {

@@ -81,6 +81,9 @@ impl Front {
             Route::SseMessage(name) => Box::pin(sse_client::post(self, name, &parts, &mut body)).await,
             Route::Unknown => reply::unknown_path(parts.uri.path()),
         };
+        if response.status().is_client_error() {
+            Box::pin(body::discard(&mut body)).await;
+        }
         if let Some(origin) = origin {
             allow_origin(origin, &mut response);
         }
