@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use omcp_core::McpMessage;
+use omcp_mcp::methods;
 use omcp_mcp::splice::splice;
 
 /// The id and progress token of one request as its client spelled them.
@@ -50,7 +51,9 @@ impl Labels {
     /// A notification with the client's progress token or subscription id.
     pub fn restore_notification(&self, notification: &McpMessage) -> Bytes {
         let envelope = notification.envelope();
-        let token = envelope.progress_token_range().zip(self.token.as_ref());
+        // A request of the peer has a token of the peer's own.
+        let is_progress = notification.method() == Some(methods::PROGRESS);
+        let token = envelope.progress_token_range().filter(|_| is_progress).zip(self.token.as_ref());
         let subscription = envelope.subscription_id_range().map(|range| (range, &self.id));
         match token.or(subscription) {
             Some((range, label)) => splice(notification.bytes(), &[(range, &label[..])]),

@@ -15,7 +15,7 @@ mod task;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,9 +27,12 @@ pub use event::{Event, Sink};
 pub use inbox::Inbox;
 pub use labels::Labels;
 pub use pending::CallTraits;
+use pending::Counters;
 
 /// Most calls in flight on one lane: a backend that far behind is better answered for at once.
 pub const IN_FLIGHT_MAX: usize = 256;
+/// Most subscriptions open on one lane, which all modern clients of a backend share.
+pub const ENDLESS_MAX: usize = 4_096;
 /// Messages waiting for the owner task; twice the calls, so that notifications and cancellations fit.
 const COMMANDS_MAX: usize = 2 * IN_FLIGHT_MAX;
 
@@ -61,7 +64,7 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     ended: watch::Receiver<Option<Arc<GatewayError>>>,
     next_id: AtomicU64,
-    in_flight: Arc<AtomicUsize>,
+    counters: Arc<Counters>,
     pid: Option<u32>,
 }
 
@@ -77,10 +80,10 @@ impl Lane {
     pub fn start(connection: Box<dyn BackendConnection>, options: LaneOptions) -> Self {
         let (commands, inbound) = mpsc::channel(COMMANDS_MAX);
         let (ended_sender, ended) = watch::channel(None);
-        let in_flight = Arc::new(AtomicUsize::new(0));
+        let counters = Arc::new(Counters::default());
         let pid = connection.pid();
-        tokio::spawn(task::run(connection, options, inbound, in_flight.clone(), ended_sender));
-        Self { shared: Arc::new(Shared { commands, ended, next_id: AtomicU64::new(1), in_flight, pid }) }
+        tokio::spawn(task::run(connection, options, inbound, counters.clone(), ended_sender));
+        Self { shared: Arc::new(Shared { commands, ended, next_id: AtomicU64::new(1), counters, pid }) }
     }
 
     /// A new upstream id, which is its progress token as well.
@@ -99,12 +102,14 @@ impl Lane {
         sink: Arc<dyn Sink>,
         traits: CallTraits,
     ) -> Result<(), GatewayError> {
-        if self.shared.in_flight.fetch_add(1, Ordering::Relaxed) >= IN_FLIGHT_MAX {
-            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let counter = traits.counter(&self.shared.counters);
+        let most = if traits.is_endless() { ENDLESS_MAX } else { IN_FLIGHT_MAX };
+        if counter.fetch_add(1, Ordering::Relaxed) >= most {
+            counter.fetch_sub(1, Ordering::Relaxed);
             return Err(busy());
         }
         self.command(Command::Call { id, message, sink, traits }).inspect_err(|_| {
-            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+            counter.fetch_sub(1, Ordering::Relaxed);
         })
     }
 
@@ -193,8 +198,9 @@ impl Lane {
         self.shared.pid
     }
 
+    /// Calls that will end by themselves; subscriptions do not count.
     pub fn in_flight(&self) -> usize {
-        self.shared.in_flight.load(Ordering::Relaxed)
+        self.shared.counters.finite.load(Ordering::Relaxed)
     }
 
     fn command(&self, command: Command) -> Result<(), GatewayError> {

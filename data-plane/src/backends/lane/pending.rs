@@ -13,7 +13,7 @@ use super::event::{Event, Sink};
 
 pub(super) struct Pending {
     calls: BTreeMap<u64, Call>,
-    in_flight: Arc<AtomicUsize>,
+    counters: Arc<Counters>,
 }
 
 struct Call {
@@ -33,7 +33,22 @@ pub struct CallTraits {
     pub logs: bool,
 }
 
+/// Calls accepted and not ended: those that end by themselves, and those that may last for ever.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub finite: AtomicUsize,
+    pub endless: AtomicUsize,
+}
+
 impl CallTraits {
+    pub(super) fn counter(self, counters: &Counters) -> &AtomicUsize {
+        if self.timeout.is_some() { &counters.finite } else { &counters.endless }
+    }
+
+    pub(super) fn is_endless(self) -> bool {
+        self.timeout.is_none()
+    }
+
     pub fn of(request: &McpMessage, timeout: Option<Duration>) -> Self {
         Self {
             timeout,
@@ -44,8 +59,8 @@ impl CallTraits {
 }
 
 impl Pending {
-    pub fn new(in_flight: Arc<AtomicUsize>) -> Self {
-        Self { calls: BTreeMap::new(), in_flight }
+    pub fn new(counters: Arc<Counters>) -> Self {
+        Self { calls: BTreeMap::new(), counters }
     }
 
     pub fn insert(&mut self, id: u64, sink: Arc<dyn Sink>, traits: CallTraits) {
@@ -58,7 +73,7 @@ impl Pending {
         let Some(call) = self.calls.remove(&id) else {
             return false;
         };
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        call.traits.counter(&self.counters).fetch_sub(1, Ordering::Relaxed);
         call.sink.event(event);
         true
     }
@@ -78,9 +93,14 @@ impl Pending {
         interactive.or_else(|| self.calls.iter().next()).map(|(id, _)| *id)
     }
 
-    /// The oldest call that asked for log messages.
-    pub fn oldest_with_logs(&self) -> Option<u64> {
-        self.calls.iter().find(|(_, call)| call.traits.logs).map(|(id, _)| *id)
+    /// The call that an unmarked log message certainly belongs to: the only one, if it asked for them.
+    /// Nobody may read what another client's call made the backend say.
+    pub fn only_with_logs(&self) -> Option<u64> {
+        let mut finite = self.calls.iter().filter(|(_, call)| call.traits.timeout.is_some());
+        match (finite.next(), finite.next()) {
+            (Some((id, call)), None) if call.traits.logs => Some(*id),
+            _ => None,
+        }
     }
 
     /// Calls whose deadline has passed.

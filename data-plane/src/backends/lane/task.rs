@@ -1,10 +1,11 @@
 //! The task that owns a lane's connection.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use omcp_core::{BackendConnection, GatewayError, McpMessage};
+use futures_util::FutureExt;
+use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::revision::Era;
@@ -12,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::event::Event;
-use super::pending::{CallTraits, Delivery, Pending};
+use super::pending::{Counters, Delivery, Pending};
 use super::{Command, LaneOptions};
 
 /// Commands taken at once, so that many callers' lines leave in one write.
@@ -23,17 +24,20 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) async fn run(
     mut connection: Box<dyn BackendConnection>,
     options: LaneOptions,
-    commands: mpsc::Receiver<Command>,
-    in_flight: Arc<AtomicUsize>,
+    mut commands: mpsc::Receiver<Command>,
+    counters: Arc<Counters>,
     ended: watch::Sender<Option<Arc<GatewayError>>>,
 ) {
-    let mut owner = Owner { options, pending: Pending::new(in_flight) };
-    let error = Arc::new(owner.serve(connection.as_mut(), commands).await);
+    let mut owner = Owner { options, pending: Pending::new(counters), batch: Vec::with_capacity(BATCH) };
+    // The connection is a stranger's code: a panic in it ends this lane and nothing else.
+    let served = AssertUnwindSafe(owner.serve(connection.as_mut(), &mut commands)).catch_unwind().await;
+    let error = Arc::new(served.unwrap_or_else(|_| panicked()));
     owner.pending.lose_all(&error);
+    owner.refuse_rest(commands, &error).await;
     if let Some(sink) = &owner.options.unsolicited {
         sink.event(Event::Lost(error.clone()));
     }
-    if let Err(close) = connection.close().await {
+    if let Ok(Err(close)) = AssertUnwindSafe(connection.close()).catch_unwind().await {
         tracing::debug!(error = %close.chain(), "backend connection did not close cleanly");
     }
     ended.send_replace(Some(error));
@@ -42,6 +46,8 @@ pub(super) async fn run(
 struct Owner {
     options: LaneOptions,
     pending: Pending,
+    /// Commands taken and not yet obeyed, the next one last.
+    batch: Vec<Command>,
 }
 
 impl Owner {
@@ -49,33 +55,27 @@ impl Owner {
     async fn serve(
         &mut self,
         connection: &mut dyn BackendConnection,
-        mut commands: mpsc::Receiver<Command>,
+        commands: &mut mpsc::Receiver<Command>,
     ) -> GatewayError {
-        let mut batch = Vec::with_capacity(BATCH);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let step = tokio::select! {
-                taken = commands.recv_many(&mut batch, BATCH) => {
-                    if taken == 0 { Err(closed_here()) } else { self.obey(&mut batch, connection).await }
+                taken = commands.recv_many(&mut self.batch, BATCH) => {
+                    if taken == 0 { Err(closed_here()) } else { self.obey(connection).await }
                 }
                 message = connection.recv() => self.hear(message, connection).await,
                 _ = tick.tick() => self.expire(connection).await,
             };
             if let Err(error) = step {
-                commands.close();
-                self.refuse(batch, commands, &error);
                 return error;
             }
         }
     }
 
-    async fn obey(
-        &mut self,
-        batch: &mut Vec<Command>,
-        connection: &mut dyn BackendConnection,
-    ) -> Result<(), GatewayError> {
-        for command in batch.drain(..) {
+    async fn obey(&mut self, connection: &mut dyn BackendConnection) -> Result<(), GatewayError> {
+        self.batch.reverse();
+        while let Some(command) = self.batch.pop() {
             match command {
                 Command::Call { id, message, sink, traits } => {
                     self.pending.insert(id, sink, traits);
@@ -83,7 +83,7 @@ impl Owner {
                 }
                 Command::Send(message) => connection.send(message).await?,
                 Command::Cancel { id, reason } => {
-                    self.cancel(id, Event::Cancelled, reason, connection).await?
+                    self.cancel(id, Event::Cancelled, reason, connection).await?;
                 }
                 Command::Close => return Err(closed_here()),
             }
@@ -161,15 +161,27 @@ impl Owner {
                 None => return Ok(()),
             },
             Some(methods::MESSAGE) if self.options.era == Era::Modern => {
-                match self.pending.oldest_with_logs() {
+                match self.pending.only_with_logs() {
                     Some(id) => Some(id),
                     None => return Ok(()),
                 }
             }
             Some(methods::MESSAGE) => self.pending.oldest(),
+            Some(methods::CANCELLED) if self.options.era == Era::Modern => {
+                return self.withdrawn(own_id(envelope.request_id_param(message.bytes())));
+            }
             _ => own_id(envelope.subscription_id_range().map(|range| &message.bytes()[range])),
         };
         self.deliver(id, message, connection).await
+    }
+
+    /// A modern backend ends a subscription by cancelling it (2026-07-28 stdio).
+    fn withdrawn(&mut self, id: Option<u64>) -> Result<(), GatewayError> {
+        if let Some(id) = id {
+            let error = GatewayError::closed("the backend ended the call");
+            self.pending.finish(id, Event::Lost(Arc::new(error)));
+        }
+        Ok(())
     }
 
     /// To the call it belongs to, else to whoever takes what belongs to none.
@@ -209,15 +221,25 @@ impl Owner {
     }
 
     /// Calls that were accepted and never sent get the reason too.
-    fn refuse(&mut self, batch: Vec<Command>, mut commands: mpsc::Receiver<Command>, error: &GatewayError) {
-        let queued = std::iter::from_fn(|| commands.try_recv().ok());
-        for command in batch.into_iter().chain(queued) {
-            if let Command::Call { id, sink, .. } = command {
-                self.pending.insert(id, sink, CallTraits::default());
-                self.pending.finish(id, Event::Lost(Arc::new(super::again(error))));
-            }
+    async fn refuse_rest(&mut self, mut commands: mpsc::Receiver<Command>, error: &Arc<GatewayError>) {
+        commands.close();
+        let taken = std::mem::take(&mut self.batch);
+        taken.into_iter().for_each(|command| self.refuse(command, error));
+        while let Some(command) = commands.recv().await {
+            self.refuse(command, error);
         }
     }
+
+    fn refuse(&mut self, command: Command, error: &Arc<GatewayError>) {
+        if let Command::Call { id, sink, traits, .. } = command {
+            self.pending.insert(id, sink, traits);
+            self.pending.finish(id, Event::Lost(error.clone()));
+        }
+    }
+}
+
+fn panicked() -> GatewayError {
+    GatewayError::new(ErrorKind::Internal, "the runtime panicked; its connection is given up")
 }
 
 fn closed_here() -> GatewayError {

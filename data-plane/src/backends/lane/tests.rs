@@ -186,10 +186,96 @@ async fn calls_beyond_the_bound_are_refused_at_once() {
     let calls: Vec<_> =
         (0..IN_FLIGHT_MAX).map(|_| call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#)).collect();
     let refused = lane
-        .call(lane.mint(), McpMessage::trusted("{}".into()), Inbox::new(), CallTraits::default())
+        .call(
+            lane.mint(),
+            McpMessage::trusted("{}".into()),
+            Inbox::new(),
+            CallTraits { timeout: Some(SECOND), ..CallTraits::default() },
+        )
         .unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Limit);
     assert_eq!(calls.len(), lane.in_flight());
+}
+
+/// Takes one message and breaks at the second.
+struct Brittle(bool);
+
+#[async_trait]
+impl BackendConnection for Brittle {
+    async fn send(&mut self, _message: McpMessage) -> Result<(), GatewayError> {
+        if std::mem::replace(&mut self.0, true) { Err(GatewayError::closed("broken pipe")) } else { Ok(()) }
+    }
+
+    async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
+        std::future::pending().await
+    }
+
+    async fn close(&mut self) -> Result<(), GatewayError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_call_of_a_batch_hears_that_the_connection_broke() {
+    let lane = Lane::start(Box::new(Brittle(false)), LaneOptions::new(Era::Modern, SECOND));
+    let calls: Vec<_> = (0..20).map(|_| call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#)).collect();
+    for (_, _, inbox) in calls {
+        assert!(matches!(next(&inbox).await, Event::Lost(error) if error.kind() == ErrorKind::Closed));
+    }
+    lane.closed().await;
+    assert_eq!(lane.in_flight(), 0);
+}
+
+/// Panics when it is read.
+struct Faulty;
+
+#[async_trait]
+impl BackendConnection for Faulty {
+    async fn send(&mut self, _message: McpMessage) -> Result<(), GatewayError> {
+        panic!("a defect of the runtime")
+    }
+
+    async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
+        std::future::pending().await
+    }
+
+    async fn close(&mut self) -> Result<(), GatewayError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_runtime_is_an_error_of_its_calls() {
+    let lane = Lane::start(Box::new(Faulty), LaneOptions::new(Era::Modern, SECOND));
+    let (_, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+    assert!(matches!(next(&inbox).await, Event::Lost(error) if error.kind() == ErrorKind::Internal));
+}
+
+#[tokio::test]
+async fn subscriptions_do_not_use_up_the_calls() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    for _ in 0..=IN_FLIGHT_MAX {
+        let request =
+            McpMessage::trusted(r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen"}"#.into());
+        lane.call(lane.mint(), request, Inbox::new(), CallTraits::default()).unwrap();
+        peer.hears().await;
+    }
+    assert_eq!(lane.in_flight(), 0);
+    let (_, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+    let id = peer.hears().await["id"].clone();
+    peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+    assert!(matches!(next(&inbox).await, Event::Final(_)));
+}
+
+#[tokio::test]
+async fn a_modern_peer_may_withdraw_a_subscription() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    let (id, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":"s","method":"subscriptions/listen"}"#);
+    peer.hears().await;
+    peer.says(&format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+    ));
+    assert!(matches!(next(&inbox).await, Event::Lost(_)));
 }
 
 #[test]
