@@ -6,6 +6,7 @@
 pub mod screen;
 pub mod verdict;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use omcp_proto::v1::{NodeRollout, WatchRolloutRequest};
@@ -81,11 +82,16 @@ impl Report {
             _ if self.lost => "it is written, and the control plane stopped answering".to_owned(),
             [] => "it is written, and no node is connected; start one with omcp-data-plane".to_owned(),
             some => {
-                let names: Vec<_> = some.iter().map(|verdict| verdict.node.as_str()).collect();
+                let names: Vec<_> = some.iter().map(|verdict| named(verdict)).collect();
                 format!("it is written, and still waiting for {}; see `omcp status`", names.join(", "))
             }
         }
     }
+}
+
+fn named(verdict: &Verdict) -> String {
+    let note = if verdict.disconnected { " (disconnected)" } else { "" };
+    format!("{}{note}", style::printable(&verdict.node))
 }
 
 /// Waits if `--wait` was given.
@@ -166,14 +172,52 @@ impl Watch {
     /// Takes the newest state; whether everything is done.
     fn take(&mut self, nodes: &[NodeRollout]) -> bool {
         self.lost = false;
-        self.verdicts = nodes.iter().map(|node| self.goal.judge(node)).collect();
+        let left = self.left(nodes);
+        self.verdicts = nodes.iter().map(|node| self.goal.judge(node)).chain(left).collect();
+        self.verdicts.sort_by(|one, other| one.node.cmp(&other.node));
         if let Some(screen) = &mut self.screen {
             screen.show(&self.verdicts);
         }
         !self.verdicts.is_empty() && self.verdicts.iter().all(Verdict::is_done)
     }
+
+    /// The nodes seen before that the control plane no longer names: it names connected ones only.
+    fn left(&self, nodes: &[NodeRollout]) -> Vec<Verdict> {
+        let connected: BTreeSet<_> = nodes.iter().map(|node| node.node.as_str()).collect();
+        let seen = self.verdicts.iter().map(|verdict| verdict.node.as_str());
+        seen.filter(|name| !connected.contains(name)).map(Verdict::disconnected).collect()
+    }
 }
 
 fn may_come_back(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(names: &[&str]) -> Watch {
+        let backends = names.iter().map(|name| (*name).to_owned()).collect();
+        let goal = Goal { revision: 7, backends, ..Goal::default() };
+        Watch { goal, screen: None, verdicts: Vec::new(), lost: false }
+    }
+
+    fn node(name: &str, applied_revision: u64) -> NodeRollout {
+        NodeRollout { node: name.into(), applied_revision, ..NodeRollout::default() }
+    }
+
+    #[test]
+    fn a_node_that_left_is_not_done() {
+        let mut watch = watch(&[]);
+        assert!(!watch.take(&[node("b", 6), node("c", 7)]));
+        assert!(!watch.take(&[node("c", 7)]), "b left");
+        assert!(!watch.take(&[node("a", 7), node("c", 7)]), "b is still gone");
+        let report = Report { verdicts: watch.verdicts.clone(), timed_out: true, lost: false };
+        assert_eq!(report.outcome(), Outcome::WaitTimedOut);
+        assert!(report.missing().contains("waiting for b (disconnected);"), "{}", report.missing());
+        assert!(watch.verdicts[1].line().contains("disconnected"));
+        assert!(watch.take(&[node("a", 7), node("b", 7), node("c", 7)]), "b is back");
+        assert!(!watch.take(&[]), "all left");
+    }
 }

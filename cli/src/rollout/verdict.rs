@@ -23,6 +23,8 @@ pub struct Goal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     pub node: String,
+    /// It was there when the wait began, and is no longer.
+    pub disconnected: bool,
     pub applied: bool,
     /// It holds a mass removal back.
     pub held: bool,
@@ -80,14 +82,23 @@ impl Goal {
 }
 
 impl Verdict {
+    /// Of a node that left: what it had applied is not served any more.
+    pub fn disconnected(node: &str) -> Self {
+        Self { node: node.to_owned(), disconnected: true, ..Self::default() }
+    }
+
     pub fn is_done(&self) -> bool {
         self.applied && self.waiting.is_empty()
     }
 
     /// One line: how far the node is.
     pub fn line(&self) -> String {
-        let mut parts =
-            vec![if self.applied { "applied".to_owned() } else { "waiting for the revision".to_owned() }];
+        let progress = match (self.disconnected, self.applied) {
+            (true, _) => "disconnected",
+            (false, true) => "applied",
+            (false, false) => "waiting for the revision",
+        };
+        let mut parts = vec![progress.to_owned()];
         if self.ready > 0 {
             parts.push(format!("{} ready", self.ready));
         }
@@ -109,6 +120,7 @@ impl Verdict {
     pub fn document(&self) -> Node {
         Node::map([
             ("node".to_owned(), Node::text(&self.node)),
+            ("disconnected".to_owned(), Node::flag(self.disconnected)),
             ("applied".to_owned(), Node::flag(self.applied)),
             ("done".to_owned(), Node::flag(self.is_done())),
             ("ready".to_owned(), Node::number(self.ready as u64)),
