@@ -185,6 +185,30 @@ fn interrupted_is_130() {
 }
 
 #[test]
+fn waiting_after_an_edit() {
+    let state = tempfile::tempdir().unwrap();
+    let up = Up::start(state.path());
+    let edit = |script: &str, options: &[&str]| {
+        let output = omcp()
+            .args(["--server", &up.server, "edit", "demo"])
+            .args(options)
+            .env_remove("VISUAL")
+            .env("EDITOR", format!("{script} ; :"))
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let wait = ["--wait", "--wait-timeout", "20s"];
+    let (code, said) = edit("echo >> $1; echo '# a comment' >> $1", &wait);
+    assert_eq!((code, said.as_str()), (Some(0), "nothing changed\n"));
+    let (code, said) = edit("sed -i 's/Demo backend/Renamed/' $1", &wait);
+    assert_eq!(code, Some(0), "a name builds nothing: {said}");
+    assert_eq!(edit("sed -i 's/Renamed/Other/' $1", &["--dry-run"]).0, Some(0));
+    let (code, said) = edit("sed -i 's|command: .*|command: /nonexistent/x|' $1", &wait);
+    assert_eq!(code, Some(8), "an older readiness does not count: {said}");
+}
+
+#[test]
 fn editing_is_guarded() {
     let state = tempfile::tempdir().unwrap();
     let up = Up::start(state.path());

@@ -1,5 +1,6 @@
 //! `omcp edit`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use omcp_proto::convert;
 use omcp_proto::v1::{Backend, ManifestBackend, UpdateBackendRequest, UpdateBackendResponse};
 use uuid::Uuid;
 
@@ -43,11 +45,35 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     };
     apply::warn(&answer.warnings, None);
+    if unchanged(&backend, &answer) {
+        output::say("nothing changed");
+        return Ok(Outcome::Done);
+    }
     let note = if args.write.dry_run { " (dry run)" } else { "" };
     output::print(&format!("{} updated{note}\n", args.name))?;
-    let goal = Goal { revision: answer.revision, backends: vec![args.name.clone()], ..Goal::default() };
-    let report = rollout::wait(goal, &args.write, context).await?;
+    let report = rollout::wait(goal(&backend, &answer), &args.write, context).await?;
     Ok(report.map_or(Outcome::Done, |report| report.outcome()))
+}
+
+/// Whether the text differs and what it says does not.
+fn unchanged(before: &Backend, answer: &UpdateBackendResponse) -> bool {
+    answer.backend.as_ref().is_some_and(|after| after.spec == before.spec)
+}
+
+fn goal(before: &Backend, answer: &UpdateBackendResponse) -> Goal {
+    let name = before.name.clone();
+    let rebuilt = if rebuilds(before, answer) { BTreeSet::from([name.clone()]) } else { BTreeSet::new() };
+    Goal { revision: answer.revision, backends: vec![name], rebuilt }
+}
+
+/// Whether nodes build it anew: for a new name or tag they do not.
+fn rebuilds(before: &Backend, answer: &UpdateBackendResponse) -> bool {
+    let read =
+        |backend: &Backend| backend.spec.as_ref().and_then(|spec| convert::backend(&backend.name, spec).ok());
+    match (read(before), answer.backend.as_ref().and_then(read)) {
+        (Some(before), Some(after)) => !before.same_runtime(&after),
+        _ => true,
+    }
 }
 
 /// Opens the editor until the result is taken, or left as it was.
@@ -197,4 +223,35 @@ fn comment(text: &str) -> String {
 
 fn failed(path: &Path, error: &std::io::Error) -> Failure {
     Failure::new(Cause::Failed, format!("use {}", path.display()), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use omcp_proto::v1::BackendSpec;
+
+    use super::*;
+
+    fn backend(display_name: &str, command: &str) -> Backend {
+        let spec = BackendSpec {
+            display_name: display_name.into(),
+            runtime_type: "local-process".into(),
+            settings_json: format!(r#"{{"command":"{command}"}}"#),
+            ..BackendSpec::default()
+        };
+        Backend { name: "a".into(), spec: Some(spec), ..Backend::default() }
+    }
+
+    #[test]
+    fn what_an_edit_waits_for() {
+        for (display_name, command, same, rebuilt) in
+            [("n", "x", true, false), ("m", "x", false, false), ("n", "y", false, true)]
+        {
+            let after = Some(backend(display_name, command));
+            let answer = UpdateBackendResponse { backend: after, revision: 7, ..Default::default() };
+            let before = backend("n", "x");
+            let goal = goal(&before, &answer);
+            assert_eq!((goal.revision, goal.backends), (7, vec!["a".to_owned()]));
+            assert_eq!((unchanged(&before, &answer), goal.rebuilt.contains("a")), (same, rebuilt));
+        }
+    }
 }
