@@ -209,6 +209,23 @@ fn waiting_after_an_edit() {
 }
 
 #[test]
+fn waiting_for_more_than_a_watch_may_name() {
+    let state = tempfile::tempdir().unwrap();
+    let up = Up::start(state.path());
+    let servers = |range: std::ops::Range<u32>| {
+        let entry =
+            |n| format!("  - {{id: b{n}, disabled: true, runtime: {{type: local-process, command: x}}}}\n");
+        range.map(entry).collect::<String>()
+    };
+    let (first, second) = (servers(0..600), servers(600..1100));
+    let wait = ["apply", "-f", "-", "--wait"];
+    up.ends(0, &wait, &format!("servers:\n{first}"));
+    up.ends(0, &wait, &format!("servers:\n{second}"));
+    let said = up.ends(0, &wait, &format!("servers:\n{first}{second}"));
+    assert_eq!(said.matches(" unchanged\n").count(), 1100);
+}
+
+#[test]
 fn editing_is_guarded() {
     let state = tempfile::tempdir().unwrap();
     let up = Up::start(state.path());

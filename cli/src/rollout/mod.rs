@@ -26,6 +26,9 @@ use crate::style;
 /// Pause before a watch that broke is opened again: a control plane restarts in less.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 
+/// Most backends of one watch: the control plane refuses more.
+const BACKENDS_MAX: usize = 1000;
+
 /// How a wait ended.
 #[derive(Debug)]
 pub struct Report {
@@ -102,9 +105,23 @@ pub async fn wait(goal: Goal, options: &WriteOptions, context: &Context) -> Resu
     if !options.wait {
         return Ok(None);
     }
+    note_unwatched(&goal);
     let report = watch(goal, Some(Screen::new()), options.wait_timeout, context).await?;
     report.explain();
     Ok(Some(report))
+}
+
+fn watched(goal: &Goal) -> &[String] {
+    &goal.backends[..goal.backends.len().min(BACKENDS_MAX)]
+}
+
+fn note_unwatched(goal: &Goal) {
+    let (watched, all) = (watched(goal).len(), goal.backends.len());
+    if watched < all {
+        output::say(&format!(
+            "waiting for every node, and for the first {watched} of {all} backends; for the others see `omcp status`"
+        ));
+    }
 }
 
 /// Waits without a word.
@@ -153,8 +170,8 @@ impl Watch {
 
     async fn follow(&mut self, context: &Context) -> Result<Result<(), Status>, Failure> {
         let mut fleet = context.client()?.fleet();
-        let request =
-            WatchRolloutRequest { revision: self.goal.revision, backends: self.goal.backends.clone() };
+        let (revision, backends) = (self.goal.revision, watched(&self.goal).to_vec());
+        let request = WatchRolloutRequest { revision, backends };
         let mut stream = match fleet.watch_rollout(request).await {
             Ok(answer) => answer.into_inner(),
             Err(status) => return Ok(Err(status)),
@@ -205,6 +222,12 @@ mod tests {
 
     fn node(name: &str, applied_revision: u64) -> NodeRollout {
         NodeRollout { node: name.into(), applied_revision, ..NodeRollout::default() }
+    }
+
+    #[test]
+    fn one_watch_names_a_thousand() {
+        let goal = |count: usize| Goal { backends: vec!["a".into(); count], ..Goal::default() };
+        assert_eq!([0, 1000, 1001].map(|count| watched(&goal(count)).len()), [0, 1000, 1000]);
     }
 
     #[test]
