@@ -134,14 +134,16 @@ impl Hub {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A snapshot that is present, or close enough that a batch leads on from it. Built by one
-    /// caller at a time and shared by all.
+    /// A snapshot that is present, or close enough that a batch leads on from it, and in any case of
+    /// revision `at_least`: a node takes none that is older than what it holds. Built by one caller
+    /// at a time and shared by all.
     ///
     /// # Errors
     /// It could not be compressed.
-    pub async fn snapshot(&self) -> std::io::Result<Arc<EncodedSnapshot>> {
+    pub async fn snapshot(&self, at_least: Revision) -> std::io::Result<Arc<EncodedSnapshot>> {
         let mut kept = self.snapshot.lock().await;
-        if let Some(snapshot) = kept.as_ref().filter(|snapshot| self.leads_on(&snapshot.cursor)) {
+        let serves = |cursor: &Cursor| cursor.revision >= at_least && self.leads_on(cursor);
+        if let Some(snapshot) = kept.as_ref().filter(|snapshot| serves(&snapshot.cursor)) {
             return Ok(snapshot.clone());
         }
         let source = SnapshotSource::of(&self.table());

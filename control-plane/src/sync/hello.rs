@@ -1,8 +1,8 @@
 //! Reading the first message of a node, and deciding where it is to go on.
 
-use omcp_core::{Digest, Epoch};
+use omcp_core::{Digest, Epoch, Revision};
 use omcp_proto::SYNC_PROTOCOL;
-use omcp_proto::v1::{self, Hello, RuntimeType};
+use omcp_proto::v1::{self, Hello, ResumeSource, RuntimeType};
 
 use crate::catalog::{NODE_TYPES_MAX, SCHEMA_LEN_MAX};
 use crate::publish::{Cursor, Hub};
@@ -59,20 +59,39 @@ fn check_type(offered: &RuntimeType) -> Result<(), StreamEnd> {
     Ok(())
 }
 
-/// Where a node goes on: its own cursor, or the default one, which leads to a snapshot.
+/// Where a node goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// Its own cursor, or the default one, which leads to a snapshot.
+    pub cursor: Cursor,
+    /// What it holds does not prove itself: a snapshot has to be of this revision at least.
+    pub drifted_at: Option<Revision>,
+}
+
+impl Start {
+    fn at(cursor: Cursor) -> Self {
+        Self { cursor, drifted_at: None }
+    }
+
+    fn anew(revision: Revision) -> Self {
+        Self { cursor: Cursor::default(), drifted_at: Some(revision) }
+    }
+}
+
+/// Where a node goes on.
 ///
 /// # Errors
 /// The cursor is malformed, or the store could not start a new epoch.
-pub async fn resume(
-    node: &str,
-    cursor: Option<&v1::Cursor>,
-    hub: &Hub,
-    store: &Store,
-) -> Result<Cursor, StreamEnd> {
-    let Some(claimed) = cursor.map(parse).transpose()? else { return Ok(Cursor::default()) };
+pub async fn resume(hello: &Hello, hub: &Hub, store: &Store) -> Result<Start, StreamEnd> {
+    let node = &hello.node;
     let head = hub.head();
+    let Some(claimed) = hello.resume.as_ref().map(parse).transpose()? else {
+        // A node that holds something and names no cursor has found it wrong by itself.
+        let holds = matches!(hello.resume_source(), ResumeSource::Memory | ResumeSource::Disk);
+        return Ok(if holds { Start::anew(head.revision) } else { Start::default() });
+    };
     if claimed.epoch != head.epoch {
-        return Ok(Cursor::default());
+        return Ok(Start::default());
     }
     if claimed.revision > head.revision {
         tracing::error!(
@@ -82,14 +101,14 @@ pub async fn resume(
             "a node holds a newer revision than the store: the database is an older copy of itself"
         );
         store.start_epoch(claimed.revision).await?;
-        return Ok(Cursor::default());
+        return Ok(Start::default());
     }
     let kept = hub.table().digest_at(claimed.revision);
     if kept.is_some_and(|digest| digest != claimed.digest) {
         tracing::warn!(node, revision = claimed.revision, "the node's state has drifted: sending a snapshot");
-        return Ok(Cursor::default());
+        return Ok(Start::anew(claimed.revision));
     }
-    Ok(claimed)
+    Ok(Start::at(claimed))
 }
 
 /// Reads a cursor.

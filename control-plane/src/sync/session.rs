@@ -59,6 +59,8 @@ pub struct Session {
     outgoing: VecDeque<Bytes>,
     /// Where the node stands once it has read everything.
     cursor: Cursor,
+    /// The least revision of a snapshot: the node holds something of this revision.
+    snapshot_floor: Revision,
     unacknowledged: VecDeque<Revision>,
     last_heard: Instant,
     last_resync: Option<Instant>,
@@ -89,17 +91,24 @@ impl Session {
     ) -> Result<(Self, mpsc::Receiver<SessionOrder>), StreamEnd> {
         let hello = first(inbound).await?;
         hello::check(&hello)?;
-        let cursor = hello::resume(&hello.node, hello.resume.as_ref(), &context.hub, &context.store).await?;
+        let start = hello::resume(&hello, &context.hub, &context.store).await?;
         let (name, introduction) = introduce(hello, &context.catalog);
         let (seat, orders) = context.fleet.join(&name, introduction)?;
-        tracing::info!(node = seat.node(), revision = cursor.revision, "node connected");
+        tracing::info!(node = seat.node(), revision = start.cursor.revision, "node connected");
         let welcome = welcome(&context);
-        let outgoing = VecDeque::from([welcome]);
-        let (unacknowledged, last_heard, last_resync) = (VecDeque::new(), Instant::now(), None);
-        Ok((
-            Self { context, seat, frames, outgoing, cursor, unacknowledged, last_heard, last_resync },
-            orders,
-        ))
+        let session = Self {
+            context,
+            seat,
+            frames,
+            outgoing: VecDeque::from([welcome]),
+            cursor: start.cursor,
+            snapshot_floor: start.drifted_at.unwrap_or_default(),
+            unacknowledged: VecDeque::new(),
+            last_heard: Instant::now(),
+            // The node confirms what it holds once more before the snapshot reaches it.
+            last_resync: start.drifted_at.map(|_| Instant::now()),
+        };
+        Ok((session, orders))
     }
 
     async fn converse(
@@ -178,7 +187,9 @@ impl Session {
             let (node, revision) = (self.seat.node(), received.revision);
             tracing::warn!(node, revision, "the node's state has drifted: sending a snapshot");
             self.last_resync = Some(Instant::now());
+            self.snapshot_floor = self.cursor.revision;
             self.cursor = Cursor::default();
+            self.unacknowledged.clear();
         }
     }
 
@@ -198,7 +209,8 @@ impl Session {
     }
 
     async fn put_snapshot(&mut self) -> Result<(), StreamEnd> {
-        let snapshot = self.context.hub.snapshot().await.map_err(|error| {
+        let at_least = self.snapshot_floor.max(self.cursor.revision);
+        let snapshot = self.context.hub.snapshot(at_least).await.map_err(|error| {
             Error::Store(crate::error::StoreFault::Other(format!("cannot encode a snapshot: {error}")))
         })?;
         self.outgoing.extend(snapshot.messages.iter().cloned());

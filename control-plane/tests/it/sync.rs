@@ -98,6 +98,43 @@ async fn drift_on_a_live_stream_is_healed_by_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drift_is_healed_by_a_snapshot_no_older_than_what_the_node_holds() {
+    let plane = Plane::start().await;
+    let revision = plane.apply(&["a", "b"]).await;
+    // This snapshot is kept, and what changes after it is little.
+    plane.node("first").await.reach(revision).await;
+    for (name, tells) in [("c", true), ("d", false)] {
+        let (mut node, drifted) = drifted(&plane, name).await;
+        let mut hello = hello("n1");
+        hello.resume = tells.then(|| drifted.clone());
+        hello.resume_source = ResumeSource::Memory.into();
+        node = node.reconnect(&plane, hello).await;
+        node.say(Said::Ack(Ack { received: Some(drifted.clone()), ..Default::default() }));
+        until_snapshot(&mut node, 1).await;
+        assert_eq!(node.revision, drifted.revision, "nothing goes backwards");
+    }
+    let (mut live, drifted) = drifted(&plane, "e").await;
+    live.say(Said::Ack(Ack { received: Some(drifted.clone()), ..Default::default() }));
+    until_snapshot(&mut live, 2).await;
+    assert_eq!(live.revision, drifted.revision);
+}
+
+/// A node that has followed the change of `name`, and what it would say if it had not done it right.
+async fn drifted(plane: &Plane, name: &str) -> (TestNode, Cursor) {
+    let revision = plane.apply(&[name]).await;
+    let mut node = plane.node("n1").await;
+    node.reach(revision).await;
+    let cursor = Cursor { digest: vec![9; 32], ..node.cursor() };
+    (node, cursor)
+}
+
+async fn until_snapshot(node: &mut TestNode, count: usize) {
+    while node.snapshots < count {
+        node.next().await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_compacted_cursor_leads_to_a_snapshot_and_the_deletion_arrives() {
     let plane = Plane::with(|config| config.retain_revisions = 8).await;
     let revision = plane.apply(&["a", "b"]).await;
