@@ -45,11 +45,12 @@ pub async fn run(served: &Served) -> Result<Findings, GatewayError> {
 
 /// Whether a backend that is known to be modern has a handshake as well. On a connection of its own:
 /// a server of both eras keeps to the first one it hears.
-pub async fn speaks_legacy(served: &Served) -> bool {
-    let Ok(mut dialogue) = dial(served).await else { return false };
+/// `None` if it did not answer.
+pub async fn speaks_legacy(served: &Served) -> Option<bool> {
+    let mut dialogue = dial(served).await.ok()?;
     let answer = initialize(&mut dialogue).await;
     dialogue.close(CLOSE_DEADLINE).await;
-    matches!(answer, Ok(Ok(_)))
+    answer.ok().map(|answer| answer.is_ok())
 }
 
 async fn detect(served: &Served) -> Result<Findings, GatewayError> {

@@ -54,7 +54,9 @@ async fn other_era(served: &Served) {
     if served.retired() || served.eras().is_none() {
         return;
     }
-    if let Ok(true) = AssertUnwindSafe(probe::speaks_legacy(served)).catch_unwind().await {
-        served.found_legacy();
+    match AssertUnwindSafe(probe::speaks_legacy(served)).catch_unwind().await {
+        Ok(Some(true)) => served.found_legacy(),
+        Ok(Some(false)) => served.refused_legacy(),
+        Ok(None) | Err(_) => {}
     }
 }

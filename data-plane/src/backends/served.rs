@@ -60,6 +60,8 @@ pub struct Served {
     modern_lane: ArcSwapOption<Lane>,
     life: Life,
     probing: AtomicBool,
+    /// It was asked for a handshake and refused.
+    legacy_refused: AtomicBool,
     /// A worker was asked to hurry.
     wanted: AtomicBool,
     /// Calls that wait for it to be ready.
@@ -86,6 +88,7 @@ impl Served {
             modern_lane: ArcSwapOption::empty(),
             life: Life::default(),
             probing: AtomicBool::new(false),
+            legacy_refused: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             shared,
@@ -126,6 +129,12 @@ impl Served {
 
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Whether it has a handshake; `None` if a modern backend was not asked yet.
+    pub fn speaks_legacy(&self, eras: Eras) -> Option<bool> {
+        let known = self.era_pin() != EraPin::Auto || self.legacy_refused.load(Ordering::Relaxed);
+        (eras.legacy || known).then_some(eras.legacy)
     }
 
     /// Which arguments of `tool` travel as headers as well, by the last list of its tools.

@@ -12,6 +12,7 @@ use omcp_mcp::refusal::Refusal;
 
 use super::body::Body;
 use super::config::FrontConfig;
+use super::events::Presence;
 use super::headers::Accepts;
 use super::{relay_legacy, reply};
 use crate::backends::lane::Labels;
@@ -39,7 +40,12 @@ pub async fn relay(
         return Ok(reply::accepted());
     }
     let answers = join_all(requests.iter().map(|request| answer(session, request))).await;
-    let answers: Vec<&[u8]> = answers.iter().map(AsRef::as_ref).collect();
+    // A call that the client cancelled has no answer.
+    let answers: Vec<&[u8]> =
+        answers.iter().map(AsRef::as_ref).filter(|answer: &&[u8]| !answer.is_empty()).collect();
+    if answers.is_empty() {
+        return Ok(reply::accepted());
+    }
     Ok(reply::json([b"[", answers.join(&b","[..]).as_slice(), b"]"].concat().into()))
 }
 
@@ -53,6 +59,7 @@ async fn answer(session: &Session, request: &McpMessage) -> Bytes {
     let id = Bytes::copy_from_slice(labels.id());
     match session.call(request, labels) {
         Ok((stream, log)) => {
+            let _presence = Presence::of(log.clone());
             log.ended().await;
             session.forget_stream(stream);
             log.answer(true).unwrap_or_default()

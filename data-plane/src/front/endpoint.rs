@@ -129,7 +129,7 @@ impl Inquiry<'_> {
             return Ok(self.passage(&upstream).modern(&message, patience).await);
         }
         self.check_params(&message)?;
-        Ok(relay_modern::relay(self.served, message, self.accepts, &self.front.config).await)
+        Ok(relay_modern::relay(self.served, message, self.accepts, self.front).await)
     }
 
     /// A pipe sees no headers, so what they promise about the arguments is checked here.
@@ -154,7 +154,9 @@ impl Inquiry<'_> {
     async fn initialize(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
-            Ok(eras) if !eras.legacy => return Err(self.modern_only(&message)),
+            Ok(eras) if self.served.speaks_legacy(eras) == Some(false) => {
+                return Err(self.modern_only(&message));
+            }
             Ok(_) => {}
         }
         if let Some(upstream) = self.served.upstream().cloned() {

@@ -67,6 +67,8 @@ pub enum Follow {
     From(u64),
     /// What no other stream of the session has taken.
     Shared,
+    /// What other streams have taken after this number, then what none has.
+    Again(u64),
 }
 
 /// A resumable stream of a legacy session.
@@ -78,7 +80,7 @@ pub fn resumable(
     keep_alive: Duration,
 ) -> Events {
     let position = match follow {
-        Follow::From(number) => number,
+        Follow::From(number) | Follow::Again(number) => number,
         Follow::Shared => log.delivered(),
     };
     let prime = (revision >= Revision::V2025_11_25).then(|| priming(EventId { stream, number: position }));
@@ -131,15 +133,18 @@ impl Presence {
 
     fn burst(&self, stream: u64, follow: &mut Follow, out: &mut BytesMut) -> Burst {
         for _ in 0..BURST {
+            if matches!(follow, Follow::Again(position) if *position >= self.0.delivered()) {
+                *follow = Follow::Shared;
+            }
             let read = match follow {
-                Follow::From(position) => self.0.read_after(*position),
+                Follow::From(position) | Follow::Again(position) => self.0.read_after(*position),
                 Follow::Shared => self.0.take_next(),
             };
             match read {
                 Read::Wait => return Burst::Open,
                 Read::End => return Burst::Ended,
                 Read::Event(number, message) => {
-                    if let Follow::From(position) = follow {
+                    if let Follow::From(position) | Follow::Again(position) = follow {
                         *position = number;
                     }
                     let id = EventId { stream, number }.to_string();

@@ -17,7 +17,7 @@ use omcp_mcp::refusal::code;
 use omcp_mcp::sse;
 
 use super::body::Body;
-use super::reply;
+use super::{events, reply};
 use crate::upstream::Streamed;
 
 /// Largest event held back until its end is seen, bytes; as large as a line of a pipe.
@@ -27,23 +27,38 @@ const EVENT_LEN_MAX: usize = 16 * 1024 * 1024;
 pub struct EventPipe {
     body: Streamed,
     held: BytesMut,
-    /// Pieces pass as they come: the client asked for log messages.
+    /// Log messages pass: the client asked for them.
     logs: bool,
+    /// The error that ends a stream without a response; none once it ended.
+    lost: Option<Bytes>,
+    /// The last piece that went out.
+    last: Bytes,
 }
 
 impl EventPipe {
-    pub fn new(body: Streamed, logs: bool) -> Self {
-        Self { body, held: BytesMut::new(), logs }
+    pub fn new(body: Streamed, logs: bool, lost: Option<Bytes>) -> Self {
+        Self { body, held: BytesMut::new(), logs, lost, last: Bytes::new() }
     }
 
     /// The next piece that consists of whole events; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
+        match self.whole().await {
+            Some(piece) => {
+                self.last = piece.clone();
+                Some(piece)
+            }
+            // A stream that breaks off without a response is a lost call, and has to say so.
+            None => self
+                .lost
+                .take()
+                .filter(|_| !ends_with_response(&self.last))
+                .map(|error| events::encode(&error)),
+        }
+    }
+
+    async fn whole(&mut self) -> Option<Bytes> {
         loop {
-            let piece = self.piece().await;
-            let Some(piece) = piece else {
-                let rest = self.held.split().freeze();
-                return (!rest.is_empty()).then_some(rest);
-            };
+            let piece = self.piece().await?;
             let whole = self.whole_events(piece)?;
             let kept = if self.logs { whole } else { without_logs(whole) };
             if !kept.is_empty() {
@@ -99,7 +114,7 @@ pub async fn answer(mut pipe: EventPipe, mut headers: HeaderMap, patience: Durat
 
 /// The answer to a stream that begins with an error for which the protocol has a status.
 fn lone_error(events: &[u8]) -> Option<Response<Body>> {
-    let message = decode(events).into_iter().next()?;
+    let message = decode(events)?.into_iter().next()?;
     if message.envelope().kind() != Kind::Error {
         return None;
     }
@@ -119,20 +134,26 @@ fn without_logs(events: Bytes) -> Bytes {
     if memmem::find(&events, br#"/message""#).is_none() {
         return events;
     }
+    let Some(messages) = decode(&events) else { return events };
     let mut kept = BytesMut::with_capacity(events.len());
-    for message in decode(&events) {
-        if message.method() != Some(methods::MESSAGE) {
-            sse::encode(None, message.bytes(), &mut kept);
-        }
+    for message in messages.iter().filter(|message| message.method() != Some(methods::MESSAGE)) {
+        sse::encode(None, message.bytes(), &mut kept);
     }
     kept.freeze()
 }
 
-fn decode(events: &[u8]) -> Vec<McpMessage> {
+fn ends_with_response(events: &[u8]) -> bool {
+    let last = decode(events).and_then(|messages| messages.into_iter().next_back());
+    last.is_some_and(|message| matches!(message.envelope().kind(), Kind::Response | Kind::Error))
+}
+
+/// The messages of whole events; `None` if one of them is none.
+fn decode(events: &[u8]) -> Option<Vec<McpMessage>> {
     let mut decoder = sse::Decoder::new(EVENT_LEN_MAX);
     decoder.push(events);
     std::iter::from_fn(|| decoder.next_event().ok().flatten())
-        .filter_map(|event| McpMessage::parse(event.data).ok())
+        .filter(|event| !event.data.is_empty())
+        .map(|event| McpMessage::parse(event.data).ok())
         .collect()
 }
 
@@ -175,5 +196,18 @@ mod tests {
         let other = r#"data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"x":"/message"}}"#;
         let both = format!("{log}\n\n{other}\n\n");
         assert_eq!(without_logs(both.into()), Bytes::from(format!("event: message\n{other}\n\n")));
+        let strange = format!("{log}\n\ndata: not JSON\n\n");
+        assert_eq!(
+            without_logs(strange.clone().into()),
+            Bytes::from(strange),
+            "what is not understood passes"
+        );
+    }
+
+    #[test]
+    fn a_response_is_told_from_the_rest() {
+        assert!(ends_with_response(b"data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n"));
+        assert!(!ends_with_response(b"data: {\"jsonrpc\":\"2.0\",\"method\":\"n\"}\n\n: c\n\n"));
+        assert!(!ends_with_response(b""));
     }
 }

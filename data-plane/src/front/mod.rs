@@ -36,6 +36,8 @@ use http::header::{
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use tokio::sync::watch;
+
 use crate::backends::{Served, Table};
 use crate::session::Sessions;
 use omcp_mcp::refusal::Refusal;
@@ -53,13 +55,18 @@ pub struct Front {
     pub(crate) trust: Arc<Trust>,
     pub(crate) sessions: Sessions,
     pub(crate) sse_clients: SseClients,
+    /// The node stops: streams that never end by themselves end now.
+    pub(crate) stopping: watch::Sender<bool>,
+    /// The time to drain is over: connections end now.
+    pub(crate) cut: watch::Sender<bool>,
     table: Arc<Table>,
 }
 
 impl Front {
     pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
-        Self { config, trust, sessions, sse_clients: SseClients::default(), table }
+        let (stopping, cut) = (watch::Sender::new(false), watch::Sender::new(false));
+        Self { config, trust, sessions, sse_clients: SseClients::default(), stopping, cut, table }
     }
 
     /// Answers one request that passed the guard.

@@ -37,6 +37,7 @@ pub async fn initialize(front: &Front, served: &Arc<Served>, request: &McpMessag
                 response.headers_mut().insert(headers::SESSION_ID, id);
             }
             front.sessions.insert(session);
+            served.note_success();
             response
         }
         Err(error) => {
@@ -59,7 +60,7 @@ async fn handshake(
     served: &Arc<Served>,
     request: &McpMessage,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
-    front.sessions.check_room()?;
+    let room = front.sessions.room()?;
     let connection = served.open_connection().await?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
     let mut options = LaneOptions::new(Era::Legacy, served.runtime().call_timeout());
@@ -70,7 +71,7 @@ async fn handshake(
         lane.close();
         return Ok((answer, None));
     };
-    let session = Session::new(front.new_session_id(), served.clone(), lane, revision, general);
+    let session = Session::new(front.new_session_id(), served.clone(), lane, revision, general, room);
     Ok((answer, Some(Arc::new(session))))
 }
 
@@ -217,7 +218,11 @@ pub fn listen(session: &Session, headers: &HeaderMap, config: &FrontConfig) -> R
     let log = place.and_then(|place| Some((place, session.stream(place.stream)?)));
     match log {
         Some((place, log)) => {
-            let follow = Follow::From(place.number);
+            let follow = if place.stream == GENERAL {
+                Follow::Again(place.number)
+            } else {
+                Follow::From(place.number)
+            };
             reply::event_stream(events::resumable(
                 log,
                 place.stream,

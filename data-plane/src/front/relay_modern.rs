@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::{Response, StatusCode};
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
@@ -10,9 +11,8 @@ use omcp_mcp::methods;
 use omcp_mcp::refusal::code;
 
 use super::body::Body;
-use super::config::FrontConfig;
 use super::headers::Accepts;
-use super::{events, reply};
+use super::{Front, events, reply};
 use crate::backends::Served;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane};
 use crate::failure;
@@ -22,7 +22,7 @@ pub async fn relay(
     served: &Arc<Served>,
     message: McpMessage,
     accepts: Accepts,
-    config: &FrontConfig,
+    front: &Front,
 ) -> Response<Body> {
     let id = message.id().map(Bytes::copy_from_slice);
     let outcome = match served.modern_lane().await {
@@ -30,7 +30,7 @@ pub async fn relay(
         Err(error) => Err(error),
     };
     match (outcome, id) {
-        (Ok(Some(call)), _) => call.answer(accepts, config).await,
+        (Ok(Some(call)), _) => call.answer(accepts, front).await,
         (Ok(None), _) => reply::accepted(),
         (Err(error), Some(id)) => {
             served.note_failure(&error);
@@ -56,7 +56,7 @@ fn start(served: &Arc<Served>, lane: Lane, message: &McpMessage) -> Result<Optio
     lane.call(minted, Labels::replace(message, minted), inbox.clone(), CallTraits::of(message, timeout))?;
     let logs = message.envelope().log_level(message.bytes()).is_some();
     let guard = CancelOnDrop { lane, minted, inbox: inbox.clone() };
-    Ok(Some(Call { backend: served.name().as_str().to_owned(), labels, inbox, logs, guard }))
+    Ok(Some(Call { backend: served.name().as_str().to_owned(), labels, inbox, logs, endless, guard }))
 }
 
 /// One call in flight.
@@ -66,16 +66,18 @@ struct Call {
     inbox: Arc<Inbox>,
     /// The client asked for log messages.
     logs: bool,
+    /// A subscription: it lasts until somebody ends it.
+    endless: bool,
     guard: CancelOnDrop,
 }
 
 impl Call {
     /// One JSON message if the answer is all there is, else a stream. The status waits for the first
     /// event, because some errors have one of their own.
-    async fn answer(self, accepts: Accepts, config: &FrontConfig) -> Response<Body> {
+    async fn answer(self, accepts: Accepts, front: &Front) -> Response<Body> {
         loop {
             let first = if accepts.events {
-                tokio::time::timeout(config.stream_after, self.inbox.next()).await.ok()
+                tokio::time::timeout(front.config.stream_after, self.inbox.next()).await.ok()
             } else {
                 Some(self.inbox.next().await)
             };
@@ -85,7 +87,7 @@ impl Call {
                 Some(last) if last.is_last() && !(accepts.prefers_events && is_result(&last)) => {
                     return self.whole(last);
                 }
-                first => return self.stream(first, config),
+                first => return self.stream(first, front),
             }
         }
     }
@@ -105,8 +107,8 @@ impl Call {
         }
     }
 
-    fn stream(self, first: Option<Event>, config: &FrontConfig) -> Response<Body> {
-        let Self { backend, labels, inbox, logs, guard } = self;
+    fn stream(self, first: Option<Event>, front: &Front) -> Response<Body> {
+        let Self { backend, labels, inbox, logs, endless, guard } = self;
         let translate = move |event| match event {
             Event::Message(message) if !logs && message.method() == Some(methods::MESSAGE) => None,
             Event::Message(message) => Some(labels.restore_notification(&message)),
@@ -114,7 +116,13 @@ impl Call {
             Event::Lost(error) => Some(failure::message(labels.id(), &backend, &error).into()),
             Event::Cancelled => None,
         };
-        reply::event_stream(events::live(inbox, first, config.keep_alive, guard, translate))
+        let events = events::live(inbox, first, front.config.keep_alive, guard, translate);
+        if !endless {
+            return reply::event_stream(events);
+        }
+        let mut stopping = front.stopping.subscribe();
+        let stop = Box::pin(async move { drop(stopping.wait_for(|stop| *stop).await) });
+        reply::event_stream(Box::pin(events.take_until(stop)))
     }
 }
 

@@ -40,7 +40,7 @@ pub async fn serve(
     let service = Arc::new(Guard { trust, inner: Answer(front.clone()) });
     let graceful = GracefulShutdown::new();
     tokio::select! {
-        () = accept(&listener, &front.config, service, &graceful) => {}
+        () = accept(&listener, &front, service, &graceful) => {}
         () = front.sessions.sweep() => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
     }
@@ -49,17 +49,22 @@ pub async fn serve(
     Ok(())
 }
 
+/// Streams that never end by themselves are ended at once, calls may finish.
 async fn drain(front: &Front, graceful: GracefulShutdown) {
+    front.sessions.end_streams();
+    front.sse_clients.close_all();
+    front.stopping.send_replace(true);
     let drained = tokio::time::timeout(front.config.drain_timeout, graceful.shutdown()).await;
     if drained.is_err() {
         tracing::info!("streams were still open at the end of the drain time and are cut");
     }
-    front.sessions.close_all();
+    front.cut.send_replace(true);
+    front.sessions.close_all().await;
 }
 
-async fn accept(listener: &TcpListener, config: &FrontConfig, service: Door, graceful: &GracefulShutdown) {
-    let connections = Arc::new(Semaphore::new(config.connections_max));
-    let http = protocol(config);
+async fn accept(listener: &TcpListener, front: &Front, service: Door, graceful: &GracefulShutdown) {
+    let connections = Arc::new(Semaphore::new(front.config.connections_max));
+    let http = protocol(&front.config);
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else {
             return;
@@ -73,8 +78,12 @@ async fn accept(listener: &TcpListener, config: &FrontConfig, service: Door, gra
             }
         };
         let connection = connection(stream, &http, service.clone(), graceful);
+        let mut cut = front.cut.subscribe();
         tokio::spawn(async move {
-            connection.await;
+            tokio::select! {
+                () = connection => {}
+                _ = cut.wait_for(|cut| *cut) => {}
+            }
             drop(permit);
         });
     }

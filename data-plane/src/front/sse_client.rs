@@ -16,6 +16,7 @@ use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::Era;
 use omcp_mcp::sse;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{self, Body, Events};
 use super::{Front, events, headers, relay_legacy, reply};
@@ -29,15 +30,18 @@ pub struct SseClients {
     clients: Arc<Mutex<HashMap<String, Arc<Client>>>>,
 }
 
+/// The client's request ids -> ours, while they are in flight.
+type Calls = Arc<Mutex<HashMap<Bytes, u64>>>;
+
 /// One connected client.
 struct Client {
     served: Arc<Served>,
     lane: Lane,
     /// Everything for the client, whichever call it belongs to, already in the client's words.
     out: Arc<Inbox>,
-    /// The client's request ids -> ours.
-    calls: Mutex<HashMap<Bytes, u64>>,
+    calls: Calls,
     _counted: SessionGuard,
+    _room: OwnedSemaphorePermit,
 }
 
 /// GET: opens the stream. Its first event names the URL to post to.
@@ -47,6 +51,7 @@ pub async fn open(front: &Front, served: &Arc<Served>) -> Response<Body> {
             let id = front.new_session_id();
             let endpoint = format!("/sse/{}/message?sessionId={id}", served.name());
             let entry = front.sse_clients.insert(id, client.clone());
+            end_with_definition(&client);
             reply::event_stream(stream_of(client.out.clone(), endpoint, front.config.keep_alive, entry))
         }
         Err(error) => {
@@ -56,14 +61,33 @@ pub async fn open(front: &Front, served: &Arc<Served>) -> Response<Body> {
     }
 }
 
+/// A client goes on with a replaced definition until its time to drain is over.
+fn end_with_definition(client: &Arc<Client>) {
+    let (served, lane) = (client.served.clone(), client.lane.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = served.wait_closed() => lane.close(),
+            _ = lane.closed() => {}
+        }
+    });
+}
+
 async fn connect(front: &Front, served: &Arc<Served>) -> Result<Arc<Client>, GatewayError> {
-    front.sessions.check_room()?;
+    let room = front.sessions.room()?;
+    served.ready().await?;
     let out = Inbox::new();
     let mut options = LaneOptions::new(Era::Legacy, served.runtime().call_timeout());
     options.unsolicited = Some(out.clone());
     let lane = Lane::start(served.open_connection().await?, options);
     let counted = served.track_session(lane.pid());
-    Ok(Arc::new(Client { served: served.clone(), lane, out, calls: Mutex::default(), _counted: counted }))
+    Ok(Arc::new(Client {
+        served: served.clone(),
+        lane,
+        out,
+        calls: Arc::default(),
+        _counted: counted,
+        _room: room,
+    }))
 }
 
 fn stream_of(out: Arc<Inbox>, endpoint: String, keep_alive: Duration, entry: Entry) -> Events {
@@ -138,7 +162,8 @@ impl Client {
         let client_id = Bytes::copy_from_slice(labels.id());
         let backend = self.served.name().as_str().to_owned();
         let lost = labels.clone();
-        let sink = Arc::new(Translated { backend, labels, out: self.out.clone() });
+        let calls = self.calls.clone();
+        let sink = Arc::new(Translated { backend, labels, out: self.out.clone(), calls });
         self.lock().insert(client_id, minted);
         let timeout = Some(self.served.runtime().call_timeout());
         if let Err(error) =
@@ -172,17 +197,26 @@ struct Translated {
     backend: String,
     labels: Labels,
     out: Arc<Inbox>,
+    calls: Calls,
 }
 
 impl Sink for Translated {
     fn event(&self, event: Event) -> bool {
+        if event.is_last() {
+            self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(self.labels.id());
+        }
         let message = match event {
             Event::Message(message) => self.labels.restore_notification(&message),
             Event::Final(message) => self.labels.restore_response(&message),
             Event::Lost(error) => failure::message(self.labels.id(), &self.backend, &error).into(),
             Event::Cancelled => return true,
         };
-        self.out.event(Event::Message(McpMessage::trusted(message)))
+        let taken = self.out.event(Event::Message(McpMessage::trusted(message)));
+        if !taken {
+            // A client that does not read its stream would wait for this for ever: it has to start anew.
+            self.out.event(Event::Cancelled);
+        }
+        taken
     }
 }
 
@@ -194,6 +228,11 @@ impl SseClients {
 
     fn get(&self, id: &str) -> Option<Arc<Client>> {
         self.lock().get(id).cloned()
+    }
+
+    /// Ends all streams: the node stops.
+    pub fn close_all(&self) {
+        self.lock().values().for_each(|client| client.lane.close());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {

@@ -12,17 +12,21 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::admit::HeaderView;
 use omcp_mcp::envelope::Kind;
-use omcp_mcp::methods;
 
 use super::body::Body;
 use super::headers;
 use super::log_filter::{self, EventPipe};
 use super::reply;
 use crate::backends::Served;
+use crate::failure;
 use crate::upstream::{Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Statuses with which proxies and servers say that the backend is not there. Others are about one request.
+const OUTAGES: [StatusCode; 3] =
+    [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
 
 /// A request on its way through.
 pub struct Passage<'a> {
@@ -36,6 +40,7 @@ pub struct Passage<'a> {
 impl Passage<'_> {
     /// A modern request or notification. `patience`: how long its first event may hold back the status.
     pub async fn modern(self, message: &McpMessage, patience: Duration) -> Response<Body> {
+        let served = self.served;
         let response = match self.send(Some(message), message.bytes().clone()).await {
             Ok(response) => response,
             Err(failure) => return failure,
@@ -43,10 +48,12 @@ impl Passage<'_> {
         if !is_event_stream(response.headers()) {
             return pass(response);
         }
-        let listens = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
-        let logs = listens || message.envelope().log_level_range().is_some();
+        let logs = message.envelope().log_level_range().is_some();
+        let lost = GatewayError::closed("the backend's stream ended before its answer");
+        let lost = message.id().map(|id| failure::message(id, served.name().as_str(), &lost));
         let (head, body) = response.into_parts();
-        Box::pin(log_filter::answer(EventPipe::new(body, logs), for_client(head.headers), patience)).await
+        let pipe = EventPipe::new(body, logs, lost.map(Bytes::from));
+        Box::pin(log_filter::answer(pipe, for_client(head.headers), patience)).await
     }
 
     /// Anything of a legacy client; `message` if it is one message.
@@ -65,26 +72,40 @@ impl Passage<'_> {
     ) -> Result<Response<Streamed>, Response<Body>> {
         let Self { served, upstream, method, headers } = self;
         let timeout = if method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
-        let error = match upstream.send(method, for_backend(headers), body, timeout).await {
-            Ok(response) => match complaint(response.status()) {
-                None => {
+        let error = match upstream.send(method.clone(), for_backend(headers), body, timeout).await {
+            Ok(response) => {
+                let (status, complaint) = (response.status(), complaint(response.status()));
+                if !OUTAGES.contains(&status) {
                     served.note_success();
-                    return Ok(response);
                 }
-                Some(error) => error,
-            },
-            Err(error) => error,
+                let Some(error) = complaint else { return Ok(response) };
+                if OUTAGES.contains(&status) {
+                    served.note_failure(&error);
+                }
+                error
+            }
+            Err(error) => {
+                served.note_failure(&error);
+                error
+            }
         };
-        served.note_failure(&error);
         tracing::debug!(backend = %served.name(), error = %error.chain(), "the backend did not answer");
-        Err(failure(served, message, &error))
+        Err(failure(served, &method, message, &error))
     }
 }
 
-fn failure(served: &Served, message: Option<&McpMessage>, error: &GatewayError) -> Response<Body> {
+/// A JSON-RPC error for a request. Other messages are taken, as clients tear their session down when a POST
+/// of theirs fails; a stream cannot be.
+fn failure(
+    served: &Served,
+    method: &Method,
+    message: Option<&McpMessage>,
+    error: &GatewayError,
+) -> Response<Body> {
     let request = message.filter(|message| message.envelope().kind() == Kind::Request);
     match request.and_then(McpMessage::id) {
         Some(id) => reply::failure(id, served.name().as_str(), error),
+        None if *method == Method::POST => reply::accepted(),
         None => reply::plain(StatusCode::SERVICE_UNAVAILABLE, "the backend does not answer"),
     }
 }

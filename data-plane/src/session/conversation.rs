@@ -1,6 +1,6 @@
 //! [`Session`]: one legacy client's conversation with one pipe.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,12 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::revision::Revision;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::event_id::GENERAL;
 use super::stream_log::StreamLog;
 use crate::backends::lane::{CallTraits, Labels, Lane};
 use crate::backends::{Served, SessionGuard};
+
+/// Answered streams that a session keeps for a client that may resume them.
+const FINISHED_MAX: usize = 32;
+/// Bytes of these.
+const FINISHED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// One client's conversation. The id is its only key, so it cannot be guessed: 128 random bits.
 pub struct Session {
@@ -25,13 +31,29 @@ pub struct Session {
     state: Mutex<State>,
     next_stream: AtomicU64,
     _counted: SessionGuard,
+    _room: OwnedSemaphorePermit,
 }
 
 struct State {
-    streams: HashMap<u64, Arc<StreamLog>>,
+    streams: BTreeMap<u64, Arc<StreamLog>>,
     /// The client's spelling of a request id -> ours, while the request is in flight.
     calls: HashMap<Bytes, (u64, Arc<StreamLog>)>,
     used: Instant,
+}
+
+impl State {
+    /// Lets go of answered streams, the oldest first, that exceed what a session may keep.
+    fn forget_finished(&mut self) {
+        let finished: Vec<u64> =
+            self.streams.iter().filter(|(_, log)| log.is_finished()).map(|(id, _)| *id).collect();
+        let mut bytes: usize = finished.iter().map(|id| self.streams[id].bytes()).sum();
+        for (index, id) in finished.iter().enumerate() {
+            if finished.len() - index <= FINISHED_MAX && bytes <= FINISHED_BYTES_MAX {
+                return;
+            }
+            bytes -= self.streams.remove(id).map_or(0, |log| log.bytes());
+        }
+    }
 }
 
 impl Session {
@@ -41,9 +63,10 @@ impl Session {
         lane: Lane,
         revision: Revision,
         general: Arc<StreamLog>,
+        room: OwnedSemaphorePermit,
     ) -> Self {
         let counted = backend.track_session(lane.pid());
-        let state = State { streams: HashMap::new(), calls: HashMap::new(), used: Instant::now() };
+        let state = State { streams: BTreeMap::new(), calls: HashMap::new(), used: Instant::now() };
         let next_stream = AtomicU64::new(GENERAL + 1);
         Self {
             id,
@@ -54,6 +77,7 @@ impl Session {
             state: Mutex::new(state),
             next_stream,
             _counted: counted,
+            _room: room,
         }
     }
 
@@ -93,6 +117,7 @@ impl Session {
         state.calls.retain(|_, (_, log)| !log.has_ended());
         state.calls.insert(client_id, (minted, log.clone()));
         state.streams.insert(stream, log.clone());
+        state.forget_finished();
         Ok((stream, log))
     }
 
@@ -124,9 +149,12 @@ impl Session {
         self.lock().used = Instant::now();
     }
 
+    /// Time since it was last used: a stream that is read and a call in flight are use.
     pub fn idle_for(&self) -> Duration {
-        let busy = self.lane.in_flight() > 0 || self.general.unread_since().is_none();
-        if busy { Duration::ZERO } else { self.lock().used.elapsed() }
+        if self.lane.in_flight() > 0 || self.general.unread_since().is_none() {
+            self.touch();
+        }
+        self.lock().used.elapsed()
     }
 
     pub fn is_open(&self) -> bool {

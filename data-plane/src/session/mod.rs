@@ -13,16 +13,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use omcp_core::{ErrorKind, GatewayError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use conversation::Session;
 
 /// How often idle sessions and unread streams are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// For all sessions to end: the steps from closed input to SIGKILL take 5 s.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(8);
+
 /// All sessions of this node.
 pub struct Sessions {
     sessions: Mutex<HashMap<String, Arc<Session>>>,
+    room: Arc<Semaphore>,
     sessions_max: usize,
     idle: Duration,
     replay_window: Duration,
@@ -30,17 +36,20 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn new(sessions_max: usize, idle: Duration, replay_window: Duration) -> Self {
-        Self { sessions: Mutex::default(), sessions_max, idle, replay_window }
+        let room = Arc::new(Semaphore::new(sessions_max));
+        Self { sessions: Mutex::default(), room, sessions_max, idle, replay_window }
     }
 
+    /// Room for one more session, for as long as the permit lives.
+    ///
     /// # Errors
     /// `Limit` if the node has as many sessions as it may have.
-    pub fn check_room(&self) -> Result<(), GatewayError> {
-        if self.lock().len() < self.sessions_max {
-            return Ok(());
-        }
-        let context = format!("this node has {} sessions, as many as it may; end some", self.sessions_max);
-        Err(GatewayError::new(ErrorKind::Limit, context))
+    pub fn room(&self) -> Result<OwnedSemaphorePermit, GatewayError> {
+        self.room.clone().try_acquire_owned().map_err(|_| {
+            let context =
+                format!("this node has {} sessions, as many as it may; end some", self.sessions_max);
+            GatewayError::new(ErrorKind::Limit, context)
+        })
     }
 
     pub fn insert(&self, session: Arc<Session>) {
@@ -66,9 +75,18 @@ impl Sessions {
         true
     }
 
-    pub fn close_all(&self) {
-        for (_, session) in self.lock().drain() {
-            session.close();
+    /// Ends the streams that would otherwise last for ever; calls go on.
+    pub fn end_streams(&self) {
+        self.lock().values().for_each(|session| session.general().end());
+    }
+
+    /// Ends all sessions and waits until their processes are gone.
+    pub async fn close_all(&self) {
+        let sessions: Vec<_> = self.lock().drain().map(|(_, session)| session).collect();
+        sessions.iter().for_each(|session| session.close());
+        let gone = join_all(sessions.iter().map(|session| session.lane().closed()));
+        if tokio::time::timeout(CLOSE_DEADLINE, gone).await.is_err() {
+            tracing::warn!("some sessions did not end in time");
         }
     }
 

@@ -66,7 +66,7 @@ impl StreamLog {
     /// The event after `position`. Events that fell out of the log are skipped.
     pub fn read_after(&self, position: u64) -> Read {
         let state = self.lock();
-        let number = (position + 1).max(state.first);
+        let number = position.saturating_add(1).max(state.first);
         match state.events.get((number - state.first) as usize) {
             Some(event) => Read::Event(number, event.clone()),
             None if state.ended => Read::End,
@@ -107,6 +107,17 @@ impl StreamLog {
     pub fn unread_since(&self) -> Option<Instant> {
         let state = self.lock();
         (state.readers == 0).then_some(state.unread_since)
+    }
+
+    /// It has ended and nobody is reading it.
+    pub fn is_finished(&self) -> bool {
+        let state = self.lock();
+        state.ended && state.readers == 0
+    }
+
+    /// Bytes it holds.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     pub fn has_ended(&self) -> bool {

@@ -1,5 +1,6 @@
 //! TCP, TLS and the HTTP handshake with one backend.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use tower::{Service, ServiceExt};
 
 type Payload = Full<Bytes>;
 
+/// TCP probes while a connection is silent: a host that vanished ends its streams.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 /// HTTP/2 pings while idle, so that a half-open peer is noticed.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,16 +30,10 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    pub fn new(target: &Uri, timeout: Duration) -> Result<Self, GatewayError> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(tcp);
-        Ok(Self { connector, target: target.clone(), timeout })
+    pub fn new(target: &Uri, timeout: Duration) -> Self {
+        // One for all backends: the roots of trust alone take a hundred KiB.
+        static CONNECTOR: LazyLock<HttpsConnector<HttpConnector>> = LazyLock::new(connector);
+        Self { connector: CONNECTOR.clone(), target: target.clone(), timeout }
     }
 
     pub async fn dial(&self) -> Result<Link, GatewayError> {
@@ -75,6 +72,14 @@ impl Dialer {
     fn peer(&self) -> &str {
         self.target.authority().map_or("the backend", |authority| authority.as_str())
     }
+}
+
+fn connector() -> HttpsConnector<HttpConnector> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(tcp)
 }
 
 /// The sending half of one connection.

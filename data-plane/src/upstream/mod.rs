@@ -43,7 +43,7 @@ impl Upstream {
             HeaderValue::from_str(authority.as_str()).map_err(|_| invalid("url: has an unusable host"))?;
         let path = target.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let headers = parse_headers(&settings.headers)?;
-        let dialer = Dialer::new(&target, settings.connect_timeout)?;
+        let dialer = Dialer::new(&target, settings.connect_timeout);
         Ok(Self { dialer, pool: Arc::new(Pool::default()), target, path, host, headers })
     }
 

@@ -62,13 +62,33 @@ impl Owner {
         loop {
             let step = tokio::select! {
                 taken = commands.recv_many(&mut self.batch, BATCH) => {
-                    if taken == 0 { Err(closed_here()) } else { self.obey(connection).await }
+                    if taken == 0 {
+                        Err(closed_here())
+                    } else {
+                        self.gather(commands).await;
+                        self.obey(connection).await
+                    }
                 }
                 message = connection.recv() => self.hear(message, connection).await,
                 _ = tick.tick() => self.expire(connection).await,
             };
             if let Err(error) = step {
                 return error;
+            }
+        }
+    }
+
+    /// Lets other callers that are ready put their commands into the same write: the scheduler runs this
+    /// task right after the first of them.
+    async fn gather(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        if self.batch.len() >= BATCH {
+            return;
+        }
+        tokio::task::yield_now().await;
+        while self.batch.len() < BATCH {
+            match commands.try_recv() {
+                Ok(command) => self.batch.push(command),
+                Err(_) => return,
             }
         }
     }

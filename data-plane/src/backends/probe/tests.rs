@@ -81,7 +81,7 @@ async fn the_other_era_is_asked_for_on_its_own_connection() {
     for (speaks, legacy) in [("both", true), ("modern", false)] {
         let stub = Stub::default();
         let backend = served(&stub, "auto", json!({"speaks": speaks}));
-        assert_eq!(speaks_legacy(&backend).await, legacy, "{speaks}");
+        assert_eq!(speaks_legacy(&backend).await, Some(legacy), "{speaks}");
         assert_eq!(stub.0.open(), 0);
     }
 }

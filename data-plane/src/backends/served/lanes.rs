@@ -35,6 +35,11 @@ impl Served {
     pub(super) fn keep_lane(&self, connection: Box<dyn BackendConnection>) {
         let options = LaneOptions::new(Era::Modern, self.runtime.call_timeout());
         let lane = Arc::new(Lane::start(connection, options));
+        if self.open_lane().is_some() {
+            // A probe went out although the lane lives: its calls matter more than the newer process.
+            lane.close();
+            return;
+        }
         self.modern_lane.store(Some(lane.clone()));
         let this = self.this.clone();
         tokio::spawn(async move {

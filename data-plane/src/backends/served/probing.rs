@@ -72,6 +72,11 @@ impl Served {
         }
     }
 
+    /// A modern backend has no handshake.
+    pub fn refused_legacy(&self) {
+        self.legacy_refused.store(true, Ordering::Relaxed);
+    }
+
     /// A modern backend turned out to speak the legacy era as well.
     pub fn found_legacy(&self) {
         if let Some(eras) = self.health.ready() {
