@@ -38,14 +38,16 @@ impl FrameBody {
         (FrameSink { frames, status }, Self { frames: received, status: ending, ended: false })
     }
 
-    fn trailers(&mut self) -> Option<Result<Frame<Bytes>, Status>> {
-        if std::mem::replace(&mut self.ended, true) {
-            return None;
+    /// The session lets go of the frames a moment before it says why.
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.ended {
+            return Poll::Ready(None);
         }
-        let status =
-            self.status.try_recv().unwrap_or_else(|_| Status::internal("the session ended without a status"));
+        let told = ready!(Pin::new(&mut self.status).poll(cx));
+        self.ended = true;
+        let status = told.unwrap_or_else(|_| Status::internal("the session ended without a status"));
         let mut trailers = HeaderMap::new();
-        Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers)))
+        Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
     }
 }
 
@@ -57,9 +59,38 @@ impl Body for FrameBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Poll::Ready(match ready!(self.frames.poll_recv(cx)) {
-            Some(frame) => Some(Ok(Frame::data(frame))),
-            None => self.trailers(),
-        })
+        match ready!(self.frames.poll_recv(cx)) {
+            Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+            None => self.poll_trailers(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status_of(polled: Poll<Option<Result<Frame<Bytes>, Status>>>) -> String {
+        let Poll::Ready(Some(Ok(frame))) = polled else { panic!("no trailers: {polled:?}") };
+        frame.into_trailers().unwrap()["grpc-status"].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_status_may_come_after_the_last_frame() {
+        let (sink, mut body) = FrameBody::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        drop(sink.frames);
+        assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
+        sink.status.send(Status::aborted("x")).unwrap();
+        assert_eq!(status_of(Pin::new(&mut body).poll_frame(&mut cx)), "10");
+        assert!(matches!(Pin::new(&mut body).poll_frame(&mut cx), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_session_that_says_nothing_has_failed() {
+        let (sink, mut body) = FrameBody::new();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        drop(sink);
+        assert_eq!(status_of(Pin::new(&mut body).poll_frame(&mut cx)), "13");
     }
 }
