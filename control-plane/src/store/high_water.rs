@@ -2,7 +2,7 @@
 //!
 //! It holds the store's epoch and two revisions: `reserved`, on disk before any revision up to it
 //! is committed, and `head`, written after each commit without waiting for the disk. A database
-//! behind `head` is an older copy put back; its next life begins above `reserved`.
+//! behind `head`, or of another epoch, is an older copy put back; its next life begins above `reserved`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -35,28 +35,28 @@ impl HighWater {
         path.into()
     }
 
-    /// Opens the file. Also returns a revision that this epoch has reached, as far as the file
-    /// knows: a database below it is an older copy.
+    /// Opens the file of a database that stands at `head`. Also returns the revision reached
+    /// before, if the database is an older copy: it is behind, or of an epoch that has ended.
     ///
     /// # Errors
     /// The file cannot be opened or written.
-    pub fn open(database: &Path, epoch: Epoch, head: Revision) -> std::io::Result<(Self, Revision)> {
+    pub fn open(database: &Path, epoch: Epoch, head: Revision) -> std::io::Result<(Self, Option<Revision>)> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(Self::path(database))?;
         let mut text = String::new();
         // A file that is not text is treated like one that says nothing.
         let _ = (&file).take(256).read_to_string(&mut text);
-        let said = Mark::parse(&text).filter(|mark| mark.epoch == epoch);
-        let reached = said.map_or(0, |mark| mark.head);
-        let mut opened = Self { file, mark: said.unwrap_or(Mark { epoch, reserved: 0, head }) };
-        if said.is_none() {
-            opened.file.set_len(0)?;
-            opened.note(head)?;
-        }
-        Ok((opened, reached))
+        let Some(mark) = Mark::parse(&text) else {
+            let mut anew = Self { file, mark: Mark { epoch, reserved: 0, head } };
+            anew.file.set_len(0)?;
+            anew.note(head)?;
+            return Ok((anew, None));
+        };
+        let older = mark.epoch != epoch || head < mark.head;
+        Ok((Self { file, mark }, older.then_some(mark.head)))
     }
 
-    /// The highest revision that this epoch may have given out.
+    /// The highest revision that may have been given out.
     pub fn reserved(&self) -> Revision {
         self.mark.reserved.max(self.mark.head)
     }
@@ -110,23 +110,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_head_and_reservation_of_its_epoch_only() {
+    fn remembers_epoch_head_and_reservation() {
         let dir = tempfile::tempdir().unwrap();
         let (db, epoch) = (dir.path().join("x.db"), Epoch([0x0f; 16]));
         let (mut file, reached) = HighWater::open(&db, epoch, 0).unwrap();
-        assert_eq!(reached, 0);
+        assert_eq!(reached, None);
         file.reserve(epoch, 1).unwrap();
         file.note(7).unwrap();
         drop(file);
         let (mut file, reached) = HighWater::open(&db, epoch, 5).unwrap();
-        assert_eq!((reached, file.reserved()), (7, 1001));
+        assert_eq!((reached, file.reserved()), (Some(7), 1001));
         file.reserve(epoch, 1002).unwrap();
         drop(file);
         let (file, reached) = HighWater::open(&db, epoch, 5).unwrap();
-        assert_eq!((reached, file.reserved()), (7, 2002), "reserving is not reaching");
+        assert_eq!((reached, file.reserved()), (Some(7), 2002), "reserving is not reaching");
         std::fs::write(HighWater::path(&db), [0xff; 500]).unwrap();
-        assert_eq!(HighWater::open(&db, epoch, 5).unwrap().1, 0);
-        assert_eq!(HighWater::open(&db, epoch, 4).unwrap().1, 5, "a lost file begins anew at once");
-        assert_eq!(HighWater::open(&db, Epoch([1; 16]), 4).unwrap().1, 0);
+        assert_eq!(HighWater::open(&db, epoch, 5).unwrap().1, None);
+        assert_eq!(HighWater::open(&db, epoch, 4).unwrap().1, Some(5), "a lost file begins anew at once");
+        let (other, reached) = HighWater::open(&db, Epoch([1; 16]), 9).unwrap();
+        assert_eq!((reached, other.reserved()), (Some(5), 5), "its epoch has ended");
     }
 }

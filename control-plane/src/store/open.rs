@@ -37,7 +37,7 @@ pub struct Opened {
     pub high_water: HighWater,
     /// Released when it is dropped.
     pub lock: File,
-    /// A revision this epoch has reached before, if the database is behind it: an older copy.
+    /// A revision that was reached before, if the database is an older copy of itself.
     pub older_than: Option<u64>,
 }
 
@@ -55,9 +55,8 @@ pub async fn open(path: &Path) -> Result<Opened, OpenError> {
     if table.digest != meta.digest {
         return Err(OpenError::corrupt(path, "the digest over all backends is not the one stored with them"));
     }
-    let (high_water, reached) = HighWater::open(path, meta.epoch, meta.revision)
+    let (high_water, older_than) = HighWater::open(path, meta.epoch, meta.revision)
         .map_err(|error| OpenError::io("open the high-water file beside", path, &error))?;
-    let older_than = (meta.revision < reached).then_some(reached);
     Ok(Opened { connection, meta, table, high_water, lock, older_than })
 }
 

@@ -290,6 +290,28 @@ async fn an_older_copy_is_noticed_and_starts_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn the_same_copy_put_back_twice_is_noticed_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("x.db"), dir.path().join("yesterday"));
+    let (store, hub) = open(&path).await;
+    put(&store, "a", "1").await;
+    store.close().await;
+    std::fs::copy(&path, &copy).unwrap();
+    let (store, _) = open(&path).await;
+    let (mut epochs, mut last) = (vec![hub.head().epoch], put(&store, "b", "1").await);
+    store.close().await;
+    for _ in 0..2 {
+        std::fs::copy(&copy, &path).unwrap();
+        let (store, hub) = open(&path).await;
+        assert!(!epochs.contains(&hub.head().epoch), "no epoch lives twice");
+        assert!(hub.head().revision > last, "no revision is given out twice");
+        epochs.push(hub.head().epoch);
+        last = put(&store, "b", "2").await;
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn the_database_belongs_to_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.db");

@@ -89,7 +89,7 @@ impl Writer {
         if let Some(reached) = older_than {
             tracing::error!(database = %writer.path.display(), revision = meta.revision, reached,
                 "the database is an older copy of itself: starting a new epoch, nodes get snapshots");
-            let above = writer.high_water.reserved();
+            let above = writer.high_water.reserved().max(meta.revision);
             writer.start_epoch(above).await.map_err(|error| OpenError::Database {
                 path: options.path.clone(),
                 reason: error.to_string(),
