@@ -175,6 +175,17 @@ fn a_second_omcp_up_says_so() {
 }
 
 #[test]
+fn a_port_in_use_ends_omcp_up() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output =
+        omcp().args(["up", "--ephemeral", "--admin-port", &address.port().to_string()]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("{address} is taken")) && said.contains("--free-ports"), "{said}");
+}
+
+#[test]
 fn interrupted_is_130() {
     let state = tempfile::tempdir().unwrap();
     let up = Up::start(state.path());

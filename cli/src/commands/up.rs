@@ -19,7 +19,7 @@ use clap::Parser as _;
 use omcp_control_plane::{ControlPlane, Running, StartError};
 use omcp_data_plane::{Node as GatewayNode, NodeConfig, NodeError};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing_subscriber::EnvFilter;
 
 use self::state::StateDir;
@@ -86,7 +86,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
     ended.map(|()| Outcome::Done)
 }
 
-/// Finishes the start, and serves until somebody wants to stop.
+/// Finishes the start, and serves until somebody wants to stop or a node ends by itself.
 async fn serve(
     args: &Args,
     mut nodes: Nodes,
@@ -94,25 +94,31 @@ async fn serve(
     mut stop: watch::Receiver<u32>,
     began: Instant,
 ) -> Result<(), Failure> {
-    let started = tokio::select! {
-        started = finish_start(args, &nodes, context, began) => started,
-        () = wanted(&mut stop, 1) => Ok(()),
+    let urls = nodes.urls.as_slice();
+    let started = async {
+        finish_start(args, urls, context, began).await?;
+        std::future::pending().await
     };
-    if started.is_ok() {
-        tokio::select! {
-            () = wanted(&mut stop, 1) => say("\nstopping; once more Ctrl-C cuts it short"),
-            ended = nodes.tasks.join_next() => {
-                let why = format!("a node ended: {ended:?}");
-                return nodes.stop().await.and(Err(Failure::new(Cause::Failed, "keep running", why)));
-            }
+    let served = tokio::select! {
+        () = wanted(&mut stop, 1) => {
+            say("\nstopping; once more Ctrl-C cuts it short");
+            Ok(())
         }
-    }
-    nodes.stop().await.and(started)
+        failed = started => failed,
+        ended = nodes.tasks.join_next() => Err(ended_early(ended)),
+    };
+    let stopped = nodes.stop().await;
+    served.and(stopped)
 }
 
-async fn finish_start(args: &Args, nodes: &Nodes, context: &Context, began: Instant) -> Result<(), Failure> {
+async fn finish_start(
+    args: &Args,
+    urls: &[(String, String)],
+    context: &Context,
+    began: Instant,
+) -> Result<(), Failure> {
     ready::in_sync(args.nodes, context).await?;
-    for (name, mcp_url) in &nodes.urls {
+    for (name, mcp_url) in urls {
         tick(&format!("node {name}"), mcp_url);
     }
     if args.demo {
@@ -120,7 +126,7 @@ async fn finish_start(args: &Args, nodes: &Nodes, context: &Context, began: Inst
         demo::apply(context).await?;
         tick("backend demo", &format!("ready in {}", time::short(began.elapsed())));
     }
-    let mcp_url = nodes.urls.first().map(|(_, url)| url.as_str()).unwrap_or_default();
+    let mcp_url = urls.first().map(|(_, url)| url.as_str()).unwrap_or_default();
     ready::show(mcp_url, args.demo, context, began)
 }
 
@@ -193,14 +199,25 @@ impl Nodes {
         self.end.send_replace(true);
         let mut ended = Ok(());
         while let Some(end) = self.tasks.join_next().await {
-            if let Err(why) =
-                end.map_err(|error| error.to_string()).and_then(|end| end.map_err(|e| chain(&e)))
-            {
+            if let Err(why) = read_end(end) {
                 ended = Err(Failure::new(Cause::Failed, "end a node cleanly", why));
             }
         }
         ended
     }
+}
+
+/// How the task of a node ended.
+type End = Result<Result<(), NodeError>, JoinError>;
+
+fn read_end(end: End) -> Result<(), String> {
+    end.map_err(|error| error.to_string())?.map_err(|error| chain(&error))
+}
+
+/// A node ended, and nobody asked it to.
+fn ended_early(end: Option<End>) -> Failure {
+    let why = end.and_then(|end| read_end(end).err()).unwrap_or_else(|| "it stopped by itself".to_owned());
+    Failure::new(Cause::Failed, "keep the node running", why).fix("look closer with OMCP_LOG=debug")
 }
 
 fn node_config(
@@ -257,4 +274,24 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_ends_is_a_failure_with_its_reason() {
+        let broken = NodeError::Front(Error::new(ErrorKind::AddrNotAvailable, "no such address"));
+        for (end, why) in [
+            (Some(Ok(Err(broken))), "the MCP listener failed: no such address"),
+            (Some(Ok(Ok(()))), "it stopped by itself"),
+        ] {
+            let failure = ended_early(end);
+            assert_eq!(failure.cause, Cause::Failed);
+            assert!(failure.render(false).contains(why), "{}", failure.render(false));
+        }
+    }
 }
