@@ -186,6 +186,45 @@ fn a_port_in_use_ends_omcp_up() {
 }
 
 #[test]
+fn the_small_print() {
+    let state = tempfile::tempdir().unwrap();
+    let up = Up::start(state.path());
+
+    let script = up.ends(0, &["completion", "bash"], "");
+    assert!(script.contains("complete -F _omcp"), "{script}");
+    let mut bash = Command::new("bash").args(["-n"]).stdin(Stdio::piped()).spawn().unwrap();
+    bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(bash.wait().unwrap().success(), "bash reads it");
+    up.ends(2, &["completion", "nosuchshell"], "");
+
+    let explained = up.ends(0, &["explain", "remote-http.url"], "");
+    assert!(explained.starts_with("remote-http.url ") && explained.contains("http://"), "{explained}");
+    up.ends(3, &["explain", "remote-http.nope"], "");
+
+    let noisy = "servers: [{id: noisy, runtime: {type: local-process, command: sh, args: [-c, 'echo a line >&2; exit 3']}}]";
+    assert_eq!(up.ends(0, &["apply", "-f", "-"], noisy), "noisy created\n");
+    let began = Instant::now();
+    while !up.ends(0, &["logs", "noisy"], "").contains("a line") {
+        assert!(began.elapsed() < Duration::from_secs(20), "the log never came");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    up.ends(3, &["logs", "nope"], "");
+    up.ends(3, &["logs", "noisy", "--node", "nope"], "");
+
+    up.ends(0, &["diff", "-f", "-"], noisy);
+    up.ends(1, &["diff", "-f", "-"], &noisy.replace("exit 3", "exit 4"));
+    up.ends(2, &["diff", "-f", "-"], "servers: [{id: noisy}]");
+    up.ends(2, &["diff", "-f", "/nonexistent.yaml"], "");
+    assert_eq!(up.ends(0, &["get", "-o", "name"], ""), "demo\nnoisy\n");
+
+    let exported = up.ends(0, &["export"], "");
+    assert_eq!(up.ends(0, &["apply", "-f", "-"], &exported), "demo unchanged\nnoisy unchanged\n");
+    assert_eq!(up.ends(0, &["delete", "noisy"], ""), "noisy deleted\n");
+    assert_eq!(up.ends(0, &["get", "-o", "name"], ""), "demo\n");
+    up.ends(0, &["delete", "noisy", "--ignore-missing"], "");
+}
+
+#[test]
 fn interrupted_is_130() {
     let state = tempfile::tempdir().unwrap();
     let up = Up::start(state.path());
