@@ -316,11 +316,15 @@ fn faulty(fault: Fault) -> End {
 
 fn lost(status: &Status) -> End {
     let why = format!("{}: {}", status.code(), status.message());
-    if status.code() != Code::Aborted {
-        return End::Lost(why);
+    match status.code() {
+        Code::Aborted => {
+            tracing::warn!(%why, "the control plane closed the stream: is another node of this name running?");
+            End::Refused(why)
+        }
+        // Saying the same again has the same outcome, however much was heard before.
+        Code::InvalidArgument | Code::FailedPrecondition => End::Refused(why),
+        _ => End::Lost(why),
     }
-    tracing::warn!(%why, "the control plane closed the stream: is another node of this name running?");
-    End::Refused(why)
 }
 
 #[cfg(test)]

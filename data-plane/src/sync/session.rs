@@ -120,7 +120,8 @@ impl Session {
 
     /// A new stream begins. Returns the cursor to resume from.
     pub fn open(&mut self) -> Option<Cursor> {
-        (self.epoch, self.staging) = (None, None);
+        // What was held back is not resumed from, so it comes again if it still stands.
+        (self.epoch, self.staging, self.withheld) = (None, None, None);
         self.pending.clear();
         let resume = self.held.epoch != Epoch::default() && !self.resync;
         resume.then(|| self.held.cursor())
@@ -154,9 +155,6 @@ impl Session {
             return Err(Fault::Protocol(welcome.protocol));
         }
         let epoch = Epoch::from_slice(&welcome.epoch).ok_or(Fault::Unreadable("an epoch"))?;
-        if self.withheld.as_ref().is_some_and(|withheld| withheld.epoch != epoch) {
-            self.withheld = None;
-        }
         self.epoch = Some(epoch);
         Ok(Action::Ack)
     }

@@ -354,6 +354,15 @@ async fn a_silent_control_plane_is_left_and_found_again() {
     scene.end().await;
 }
 
+#[test]
+fn what_would_end_the_same_way_again_is_a_refusal() {
+    let refused = |code| matches!(lost(&Status::new(code, "x")), End::Refused(_));
+    for code in [Code::Aborted, Code::InvalidArgument, Code::FailedPrecondition] {
+        assert!(refused(code), "{code:?}");
+    }
+    assert!(!refused(Code::Unavailable) && !refused(Code::DeadlineExceeded));
+}
+
 #[tokio::test]
 async fn directives_are_obeyed() {
     let mut scene = Scene::new().await;
