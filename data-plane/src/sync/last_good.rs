@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use omcp_core::{Digest, Epoch, Revision};
 use omcp_proto::v1::SnapshotPiece;
@@ -16,8 +17,10 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::held::{Held, read_piece};
+use crate::backoff::full_jitter;
 
 /// Files kept: the newest may be torn, the one before may be what crashes the node.
 pub const FILES_MAX: usize = 3;
@@ -29,6 +32,9 @@ const MAGIC: &[u8; 8] = b"OMCPLG01";
 const PREFIX: &str = "last-good-";
 const SUFFIX: &str = ".omcp";
 const HASH_LEN: usize = 32;
+/// First wait before a failed write is tried again, and the longest: a full disk may stay full for long.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Fast, and within a few percent of what slower levels reach on specs.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -228,18 +234,36 @@ async fn write_newest(
     mut newest: watch::Receiver<Option<Arc<Held>>>,
     told: watch::Sender<(Epoch, Revision)>,
 ) {
-    while newest.changed().await.is_ok() {
+    let mut failures = 0;
+    let mut ending = false;
+    while !ending {
+        let retry = full_jitter(failures, RETRY_FIRST, RETRY_MAX);
+        tokio::select! {
+            changed = newest.changed() => match changed {
+                Ok(()) => {}
+                Err(_) if failures == 0 => return,
+                Err(_) => ending = true,
+            },
+            () = sleep(retry), if failures > 0 => {}
+        }
         let Some(held) = newest.borrow_and_update().clone() else { continue };
         let cursor = (held.epoch, held.revision);
-        let files = files.clone();
-        match tokio::task::spawn_blocking(move || files.write(&held)).await {
-            Ok(Ok(())) => drop(told.send_replace(cursor)),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "last-good file could not be written: the node would restart from an older one")
+        match write(files.clone(), held).await {
+            Ok(()) => {
+                failures = 0;
+                told.send_replace(cursor);
             }
-            Err(error) => tracing::error!(%error, "last-good writer failed"),
+            Err(error) => {
+                failures += 1;
+                tracing::error!(%error, failures, "last-good file could not be written: the node would restart from an older one");
+            }
         }
     }
+}
+
+/// [`LastGood::write`], off the async threads.
+async fn write(files: LastGood, held: Arc<Held>) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || files.write(&held)).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

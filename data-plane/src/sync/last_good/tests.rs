@@ -111,6 +111,26 @@ async fn the_writer_writes_the_newest_and_says_how_far() {
     assert_eq!(loaded(&files, 0), Some(21));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_write_that_failed_is_tried_again() {
+    let (_directory, files) = written(&[]);
+    fs::remove_dir(&files.directory).unwrap();
+    let writer = Writer::start(files.clone(), Default::default());
+    let mut persisted = writer.persisted();
+    writer.write(held(1));
+    sleep(RETRY_MAX).await;
+    assert!(!persisted.has_changed().unwrap());
+    fs::create_dir(&files.directory).unwrap();
+    persisted.wait_for(|persisted| persisted.1 == 1).await.unwrap();
+    assert_eq!(loaded(&files, 0), Some(1));
+    fs::remove_dir_all(&files.directory).unwrap();
+    writer.write(held(2));
+    sleep(RETRY_FIRST).await;
+    fs::create_dir(&files.directory).unwrap();
+    writer.finish().await;
+    assert_eq!(loaded(&files, 0), Some(2), "the end is the last try");
+}
+
 #[test]
 fn two_nodes_do_not_share_a_directory() {
     let (directory, files) = written(&[1]);
