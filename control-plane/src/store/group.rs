@@ -1,5 +1,6 @@
 //! [`Group`]: the writes of one transaction, each under its own savepoint.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use omcp_core::revision::SpecHash;
 use omcp_core::{Digest, Epoch, Revision};
 use sqlx::SqliteConnection;
 
-use crate::error::Error;
+use crate::error::{Error, StoreFault};
 use crate::publish::{Commit, Hub};
 use crate::record::{Op, Record};
 use crate::store::clock::now_ms;
@@ -65,11 +66,19 @@ impl<'h> Group<'h> {
                 Err(failed) => return Err(failed),
             }
         }
-        let plan = write.intent.plan(&View::new(&self.hub.table(), &self.overlay));
-        match plan {
+        match self.plan(&mut write) {
             Ok(plan) => self.carry_out(&write, plan, now_ms, connection).await,
             Err(refused) => Ok(Err(refused)),
         }
+    }
+
+    /// The rules of a request are much code; a bug there must not end the one writer.
+    fn plan(&self, write: &mut Write) -> Result<Plan, Error> {
+        let plan = || write.intent.plan(&View::new(&self.hub.table(), &self.overlay));
+        catch_unwind(AssertUnwindSafe(plan)).unwrap_or_else(|_| {
+            let why = "planning the write panicked, which is a bug; nothing was changed";
+            Err(Error::Store(StoreFault::Other(why.to_owned())))
+        })
     }
 
     async fn carry_out(

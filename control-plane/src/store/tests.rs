@@ -105,6 +105,26 @@ async fn many_writers_lose_nothing_and_revisions_have_no_gaps() {
     assert_eq!(hub.head().digest, recount(&hub.table()));
 }
 
+struct Panics;
+
+impl Intent for Panics {
+    fn plan(&mut self, _: &View<'_>) -> Result<Plan, Error> {
+        panic!("a bug")
+    }
+
+    fn answer(&self, _: &Done<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_panics_does_not_end_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _hub) = open(&dir.path().join("x.db")).await;
+    assert!(matches!(store.write(write(Panics)).await, Err(Error::Store(_))));
+    assert_eq!(put(&store, "a", "1").await, 1);
+}
+
 #[tokio::test]
 async fn a_restart_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
@@ -151,6 +171,26 @@ async fn a_request_sent_twice_is_done_once() {
     let (store, hub) = open(&path).await;
     store.write(once("r1", 2, Put("counter", None))).await.unwrap();
     assert_eq!(&hub.table().get("counter").unwrap().spec[..], b"2", "after a day the id is free");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_answers_are_forgotten_without_any_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.db");
+    let (store, _hub) = open(&path).await;
+    store.write(once("old", 1, Put("a", Some("1")))).await.unwrap();
+    store.close().await;
+    let mut connection = raw(&path).await;
+    sqlx::query("UPDATE request SET at_ms = at_ms - 24 * 60 * 60 * 1000")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let (store, _hub) = open(&path).await;
+    store.write(once("new", 1, Put("a", Some("1")))).await.unwrap();
+    store.close().await;
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM request").fetch_all(&mut connection).await.unwrap();
+    assert_eq!(kept, ["new"]);
 }
 
 #[tokio::test]

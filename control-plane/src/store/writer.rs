@@ -5,11 +5,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use omcp_core::{Digest, Epoch, Revision};
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use crate::error::Error;
 use crate::publish::{Commit, Hub};
@@ -26,6 +28,8 @@ use crate::store::{backends, history, meta, open, requests, revisions, transacti
 const GROUP_MAX: usize = 128;
 /// Old rows are dropped once per so many revisions.
 const COMPACT_EVERY: u64 = 256;
+/// Answers age whether or not there are revisions: requests that change nothing are kept as well.
+const FORGET_REQUESTS_EVERY: Duration = Duration::from_secs(60 * 60);
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -101,13 +105,19 @@ impl Writer {
     async fn serve(mut self, mut queue: mpsc::Receiver<Command>) {
         let mut closing = None;
         let mut next = None;
+        // The first tick is at once.
+        let mut hourly = tokio::time::interval(FORGET_REQUESTS_EVERY);
+        hourly.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while closing.is_none() {
-            let Some(command) = (match next.take() {
-                Some(command) => Some(command),
-                None => queue.recv().await,
-            }) else {
-                break;
+            let command = tokio::select! {
+                biased;
+                _ = hourly.tick() => {
+                    self.forget_requests().await;
+                    continue;
+                }
+                command = received(&mut next, &mut queue) => command,
             };
+            let Some(command) = command else { break };
             match command {
                 Command::Write(write, reply) => {
                     let mut group = vec![(write, reply)];
@@ -249,6 +259,12 @@ impl Writer {
         }
     }
 
+    async fn forget_requests(&mut self) {
+        if let Err(error) = requests::compact(&mut self.connection, now_ms()).await {
+            tracing::warn!(database = %self.path.display(), %error, "cannot drop old answers");
+        }
+    }
+
     async fn compact(&mut self, head: Revision, floor: Revision) -> sqlx::Result<()> {
         let compacted = self.hub.table().compacted;
         let connection = &mut self.connection;
@@ -261,6 +277,14 @@ impl Writer {
         history::compact(connection, head).await?;
         requests::compact(connection, now_ms()).await?;
         transaction::commit(connection).await
+    }
+}
+
+/// What was set aside, or else what comes. Loses nothing when dropped.
+async fn received(next: &mut Option<Command>, queue: &mut mpsc::Receiver<Command>) -> Option<Command> {
+    match next.take() {
+        Some(command) => Some(command),
+        None => queue.recv().await,
     }
 }
 
