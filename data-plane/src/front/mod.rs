@@ -57,16 +57,14 @@ pub struct Front {
     pub(crate) sse_clients: SseClients,
     /// The node stops: streams that never end by themselves end now.
     pub(crate) stopping: watch::Sender<bool>,
-    /// The time to drain is over: connections end now.
-    pub(crate) cut: watch::Sender<bool>,
     table: Arc<Table>,
 }
 
 impl Front {
     pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
-        let (stopping, cut) = (watch::Sender::new(false), watch::Sender::new(false));
-        Self { config, trust, sessions, sse_clients: SseClients::default(), stopping, cut, table }
+        let stopping = watch::Sender::new(false);
+        Self { config, trust, sessions, sse_clients: SseClients::default(), stopping, table }
     }
 
     /// Answers one request that passed the guard.

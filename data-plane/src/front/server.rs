@@ -14,6 +14,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 use super::Front;
 use super::body::Body;
@@ -39,8 +40,10 @@ pub async fn serve(
     let front = Arc::new(Front::new(table, config, trust.clone()));
     let service = Arc::new(Guard { trust, inner: Answer(front.clone()) });
     let graceful = GracefulShutdown::new();
+    // Dropped at the end, which cuts what is still open.
+    let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &front, service, &graceful) => {}
+        () = accept(&listener, &front, service, &graceful, &mut connections) => {}
         () = front.sessions.sweep() => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
     }
@@ -58,15 +61,20 @@ async fn drain(front: &Front, graceful: GracefulShutdown) {
     if drained.is_err() {
         tracing::info!("streams were still open at the end of the drain time and are cut");
     }
-    front.cut.send_replace(true);
     front.sessions.close_all().await;
 }
 
-async fn accept(listener: &TcpListener, front: &Front, service: Door, graceful: &GracefulShutdown) {
-    let connections = Arc::new(Semaphore::new(front.config.connections_max));
+async fn accept(
+    listener: &TcpListener,
+    front: &Front,
+    service: Door,
+    graceful: &GracefulShutdown,
+    connections: &mut JoinSet<()>,
+) {
+    let room = Arc::new(Semaphore::new(front.config.connections_max));
     let http = protocol(&front.config);
     loop {
-        let Ok(permit) = connections.clone().acquire_owned().await else {
+        let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
         let stream = match listener.accept().await {
@@ -78,12 +86,9 @@ async fn accept(listener: &TcpListener, front: &Front, service: Door, graceful: 
             }
         };
         let connection = connection(stream, &http, service.clone(), graceful);
-        let mut cut = front.cut.subscribe();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = connection => {}
-                _ = cut.wait_for(|cut| *cut) => {}
-            }
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
+            connection.await;
             drop(permit);
         });
     }
