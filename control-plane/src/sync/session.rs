@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use omcp_core::Revision;
+use omcp_core::{Epoch, Revision};
 use omcp_proto::SYNC_PROTOCOL;
 use omcp_proto::v1::sync_request::Body as Said;
 use omcp_proto::v1::sync_response::Body;
@@ -53,6 +53,8 @@ pub struct SessionContext {
 /// One node's stream.
 pub struct Session {
     context: SessionContext,
+    /// The epoch that the node was welcomed to.
+    epoch: Epoch,
     seat: Seat,
     frames: mpsc::Sender<Bytes>,
     /// Encoded messages on their way out: those of one snapshot at most, and they are shared.
@@ -64,6 +66,13 @@ pub struct Session {
     unacknowledged: VecDeque<Revision>,
     last_heard: Instant,
     last_resync: Option<Instant>,
+}
+
+/// However the task ends, its node is no longer connected.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.context.fleet.leave(&self.seat);
+    }
 }
 
 impl Session {
@@ -78,7 +87,6 @@ impl Session {
             Err(end) => return end,
         };
         let end = session.converse(&mut inbound, orders).await.err().unwrap_or(StreamEnd::NodeLeft);
-        session.context.fleet.leave(&session.seat);
         tracing::info!(node = session.seat.node(), reason = %end, "node disconnected");
         end
     }
@@ -95,9 +103,11 @@ impl Session {
         let (name, introduction) = introduce(hello, &context.catalog);
         let (seat, orders) = context.fleet.join(&name, introduction)?;
         tracing::info!(node = seat.node(), revision = start.cursor.revision, "node connected");
-        let welcome = welcome(&context);
+        let head = context.hub.head();
+        let welcome = welcome(head, context.heartbeat);
         let session = Self {
             context,
+            epoch: head.epoch,
             seat,
             frames,
             outgoing: VecDeque::from([welcome]),
@@ -137,7 +147,10 @@ impl Session {
                     let (Ok(permit), Some(message)) = (permit, self.outgoing.pop_front()) else { return Ok(()) };
                     permit.send(message);
                 }
-                changed = published.changed() => changed.map_err(|_| Error::Stopping)?,
+                changed = published.changed() => {
+                    changed.map_err(|_| Error::Stopping)?;
+                    self.check_epoch(self.context.hub.head().epoch)?;
+                }
                 order = orders.recv() => self.obey(order)?,
                 _ = heartbeat.tick() => self.beat()?,
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(self.part()),
@@ -213,11 +226,17 @@ impl Session {
         let snapshot = self.context.hub.snapshot(at_least).await.map_err(|error| {
             Error::Store(crate::error::StoreFault::Other(format!("cannot encode a snapshot: {error}")))
         })?;
+        self.check_epoch(snapshot.cursor.epoch)?;
         self.outgoing.extend(snapshot.messages.iter().cloned());
         self.unacknowledged.clear();
         self.context.fleet.sent_snapshot(&self.seat, snapshot.len);
         self.sent(snapshot.cursor);
         Ok(())
+    }
+
+    /// A welcome names the one epoch of its stream: for another one the node comes again.
+    fn check_epoch(&self, epoch: Epoch) -> Result<(), StreamEnd> {
+        if epoch == self.epoch { Ok(()) } else { Err(Error::EpochChanged.into()) }
     }
 
     fn sent(&mut self, cursor: Cursor) {
@@ -284,14 +303,13 @@ fn introduce(hello: Hello, catalog: &Catalog) -> (String, Introduction) {
     (node, Introduction { boot_id, build, mcp_url, admin_url, resume_source, types })
 }
 
-fn welcome(context: &SessionContext) -> Bytes {
-    let head = context.hub.head();
+fn welcome(head: Cursor, heartbeat: Duration) -> Bytes {
     frame::message(Body::Welcome(Welcome {
         protocol: SYNC_PROTOCOL,
         build: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: head.epoch.0.to_vec(),
         head_revision: head.revision,
-        heartbeat_ms: u32::try_from(context.heartbeat.as_millis()).unwrap_or(u32::MAX),
+        heartbeat_ms: u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX),
     }))
 }
 
