@@ -21,6 +21,9 @@ const FRAMES_LEN_MAX: usize = 8 * 1024 * 1024;
 /// Changes up to which a batch is sent, and up to which an older snapshot plus a batch is as good
 /// as a new snapshot.
 const BATCH_MAX: usize = 1000;
+/// Bytes of specs up to which a batch is sent: a snapshot is compressed, and shared by all. No
+/// single transaction is as large.
+const BATCH_LEN_MAX: usize = 8 * 1024 * 1024;
 
 /// Where to go from a cursor.
 #[derive(Debug)]
@@ -122,6 +125,9 @@ impl Hub {
             return CatchUp::Batch(frame.clone());
         }
         let table = self.table();
+        if from.epoch == table.epoch && from.revision >= table.revision {
+            return CatchUp::Level;
+        }
         if from.epoch != table.epoch || from.revision < table.compacted || outgrown(&table, from.revision) {
             return CatchUp::Snapshot;
         }
@@ -162,7 +168,14 @@ impl Hub {
 
 fn outgrown(table: &Table, from: Revision) -> bool {
     let max = BATCH_MAX.max(table.len() / 2);
-    table.changed_since(from, max + 1) > max
+    let (mut count, mut len) = (0, 0);
+    for (_, _, record) in table.since(from) {
+        (count, len) = (count + 1, len + record.map_or(0, |record| record.spec.len()));
+        if count > max || len > BATCH_LEN_MAX {
+            return true;
+        }
+    }
+    false
 }
 
 fn keep(frames: &mut VecDeque<Frame>, frame: Frame) {
@@ -170,5 +183,40 @@ fn keep(frames: &mut VecDeque<Frame>, frame: Frame) {
     let mut len: usize = frames.iter().map(|frame| frame.bytes.len()).sum();
     while frames.len() > FRAMES_KEPT || (len > FRAMES_LEN_MAX && frames.len() > 1) {
         len -= frames.pop_front().map_or(0, |frame| frame.bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{EncodedSpec, Op, Record};
+
+    fn commit(hub: &Hub, revision: Revision, name: &str, len: usize) {
+        let spec = EncodedSpec { bytes: vec![0; len].into(), hash: [revision as u8; 16] };
+        let record = Record::created(spec, [0; 16], revision, 0);
+        let ops = vec![Op::Put(name.into(), record)];
+        hub.commit(vec![Commit { revision, digest: Default::default(), ops }]);
+        hub.published.send_replace(hub.head());
+    }
+
+    #[tokio::test]
+    async fn a_kept_snapshot_serves_those_who_are_behind_it() {
+        let hub = Hub::new(Table::default());
+        commit(&hub, 1, "a", 1);
+        assert_eq!(hub.snapshot(0).await.unwrap().cursor.revision, 1);
+        commit(&hub, 2, "b", 1);
+        assert_eq!(hub.snapshot(1).await.unwrap().cursor.revision, 1);
+        assert_eq!(hub.snapshot(2).await.unwrap().cursor.revision, 2);
+    }
+
+    #[test]
+    fn many_bytes_of_changes_are_a_snapshot() {
+        let hub = Hub::new(Table::default());
+        let start = hub.head();
+        commit(&hub, 1, "a", BATCH_LEN_MAX);
+        assert!(matches!(hub.catch_up(&start), CatchUp::Batch(_)));
+        commit(&hub, 2, "b", 1);
+        assert!(matches!(hub.catch_up(&start), CatchUp::Snapshot));
+        assert!(matches!(hub.catch_up(&hub.head()), CatchUp::Level));
     }
 }
