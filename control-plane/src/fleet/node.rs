@@ -1,6 +1,7 @@
 //! [`NodeRecord`]: what one node has said.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use omcp_core::{Epoch, Revision};
@@ -40,10 +41,10 @@ pub struct Introduction {
 }
 
 /// A status as it is kept: encoded, since a node has thousands of them.
-#[derive(Debug)]
-struct KeptStatus {
+#[derive(Clone, Debug)]
+pub struct KeptStatus {
     state: BackendState,
-    encoded: Box<[u8]>,
+    encoded: Arc<[u8]>,
     at: Instant,
 }
 
@@ -180,10 +181,9 @@ impl NodeRecord {
         self.statuses.values().filter(|status| status.state == BackendState::Ready).count()
     }
 
-    /// What it says about a backend; a status that says nothing if it has not spoken of it.
-    pub fn status(&self, backend: &str) -> BackendStatus {
-        let kept = self.statuses.get(backend).map(KeptStatus::decoded);
-        kept.unwrap_or_else(|| BackendStatus { backend: backend.to_owned(), ..BackendStatus::default() })
+    /// What it says about a backend, if it has spoken of it. Cheap: to be decoded elsewhere.
+    pub fn status(&self, backend: &str) -> Option<KeptStatus> {
+        self.statuses.get(backend).cloned()
     }
 
     pub fn rejection(&self, backend: &str) -> Option<Rejection> {
@@ -204,7 +204,7 @@ impl KeptStatus {
     }
 
     /// The status, aged by the time since it came.
-    fn decoded(&self) -> BackendStatus {
+    pub fn decoded(&self) -> BackendStatus {
         let mut status = BackendStatus::decode(&self.encoded[..]).unwrap_or_default();
         let age_ms = u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX);
         status.since_ms = status.since_ms.saturating_add(age_ms);

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use omcp_proto::v1::{
-    ListBackendStatusesResponse, ListNodesResponse, Node, NodeBackendStatus, NodeRollout,
-    WatchRolloutResponse,
+    BackendState, BackendStatus, ListBackendStatusesResponse, ListNodesResponse, Node, NodeBackendStatus,
+    NodeRollout, NodeState, Rejection, WatchRolloutResponse,
 };
 
 use crate::catalog::TypeKey;
 use crate::error::Error;
 use crate::fleet::Fleet;
-use crate::fleet::node::NodeRecord;
+use crate::fleet::node::{KeptStatus, NodeRecord};
 use crate::publish::Cursor;
 
 /// Statuses in one answer: what fits a message, with room.
@@ -32,6 +32,11 @@ impl Fleet {
     /// There is no such backend or node, or the answer would be too large.
     pub fn statuses(&self, backend: &str, node: &str) -> Result<ListBackendStatusesResponse, Error> {
         let backends = self.backends(backend)?;
+        let kept = self.kept_statuses(&backends, node)?;
+        Ok(ListBackendStatusesResponse { statuses: kept.into_iter().map(Kept::decoded).collect() })
+    }
+
+    fn kept_statuses(&self, backends: &[Arc<str>], node: &str) -> Result<Vec<Kept>, Error> {
         let nodes = self.nodes();
         if !node.is_empty() && !nodes.contains_key(node) {
             return Err(Error::NoSuchNode(node.to_owned()));
@@ -46,10 +51,9 @@ impl Fleet {
                 format!("name a node or a backend: there are more than {STATUSES_MAX} statuses"),
             ));
         }
-        let of_backend = |backend| asked.iter().map(move |(name, record)| status(name, record, backend));
-        Ok(ListBackendStatusesResponse {
-            statuses: backends.iter().flat_map(|name| of_backend(name)).collect(),
-        })
+        let of_backend =
+            |backend: &Arc<str>| asked.iter().map(|(name, record)| Kept::of(name, record, backend)).collect();
+        Ok(backends.iter().flat_map(|backend| -> Vec<Kept> { of_backend(backend) }).collect())
     }
 
     fn backends(&self, backend: &str) -> Result<Vec<Arc<str>>, Error> {
@@ -67,15 +71,22 @@ impl Fleet {
     pub fn rollout(&self, backends: &[String]) -> WatchRolloutResponse {
         let (head, _) = self.stored();
         let backends = self.existing(backends);
-        let nodes = self.nodes();
-        let rollout = |(name, node): (&Arc<str>, &NodeRecord)| NodeRollout {
-            node: name.to_string(),
-            state: node.state(&head).into(),
-            applied_revision: node.applied(&head),
-            backends: backends.iter().map(|backend| status(name, node, backend)).collect(),
+        let stand = |(name, node): (&Arc<str>, &NodeRecord)| {
+            let kept: Vec<_> = backends.iter().map(|backend| Kept::of(name, node, backend)).collect();
+            (name.clone(), node.state(&head), node.applied(&head), kept)
         };
-        let nodes = nodes.iter().filter(|(_, node)| node.connected()).map(rollout).collect();
-        WatchRolloutResponse { nodes, head_revision: head.revision }
+        let stands: Vec<_> = self.nodes().iter().filter(|(_, node)| node.connected()).map(stand).collect();
+        let rollout =
+            |(name, state, applied_revision, kept): (Arc<str>, NodeState, u64, Vec<Kept>)| NodeRollout {
+                node: name.to_string(),
+                state: state.into(),
+                applied_revision,
+                backends: kept.into_iter().map(Kept::brief).collect(),
+            };
+        WatchRolloutResponse {
+            nodes: stands.into_iter().map(rollout).collect(),
+            head_revision: head.revision,
+        }
     }
 
     fn existing(&self, backends: &[String]) -> Vec<Arc<str>> {
@@ -121,9 +132,35 @@ fn wire(name: &str, node: &NodeRecord, head: &Cursor, backends: usize) -> Node {
     }
 }
 
-fn status(node: &str, record: &NodeRecord, backend: &str) -> NodeBackendStatus {
-    let (status, rejection) = (Some(record.status(backend)), record.rejection(backend));
-    NodeBackendStatus { node: node.to_owned(), status, rejection }
+/// What a node says about a backend, taken under the lock and decoded outside it.
+struct Kept {
+    node: Arc<str>,
+    backend: Arc<str>,
+    status: Option<KeptStatus>,
+    rejection: Option<Rejection>,
+}
+
+impl Kept {
+    fn of(node: &Arc<str>, record: &NodeRecord, backend: &Arc<str>) -> Self {
+        let (status, rejection) = (record.status(backend), record.rejection(backend));
+        Self { node: node.clone(), backend: backend.clone(), status, rejection }
+    }
+
+    /// A status that says nothing if the node has not spoken of the backend.
+    fn decoded(self) -> NodeBackendStatus {
+        let silent = || BackendStatus { backend: self.backend.to_string(), ..BackendStatus::default() };
+        let status = self.status.as_ref().map_or_else(silent, KeptStatus::decoded);
+        NodeBackendStatus { node: self.node.to_string(), status: Some(status), rejection: self.rejection }
+    }
+
+    /// Without what nobody looks at while all is well: a rollout is told many times.
+    fn brief(self) -> NodeBackendStatus {
+        let mut told = self.decoded();
+        if let Some(status) = told.status.as_mut().filter(|status| status.state() == BackendState::Ready) {
+            status.stderr_tail.clear();
+        }
+        told
+    }
 }
 
 fn ms(duration: Duration) -> u64 {

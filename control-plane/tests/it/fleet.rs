@@ -69,7 +69,10 @@ async fn a_rollout_tells_who_applied_and_who_refused() {
     good.reach(revision).await;
     good.say(Said::Status(StatusReport {
         full: true,
-        statuses: vec![status("a", BackendState::Ready, revision)],
+        statuses: vec![BackendStatus {
+            stderr_tail: vec!["listening".into()],
+            ..status("a", BackendState::Ready, revision)
+        }],
         gone: vec![],
     }));
     bad.reach(revision).await;
@@ -94,6 +97,7 @@ async fn a_rollout_tells_who_applied_and_who_refused() {
         let [bad, good] = &rollout.nodes[..] else { panic!("two nodes") };
         let ready = good.backends[0].status.as_ref().unwrap().state() == BackendState::Ready;
         if good.applied_revision == revision && ready && bad.backends[0].rejection.is_some() {
+            assert!(good.backends[0].status.as_ref().unwrap().stderr_tail.is_empty(), "all is well");
             assert_eq!(bad.backends.len(), 1, "only backends that were asked for and exist");
             assert_eq!(bad.backends[0].rejection.as_ref(), Some(&rejection));
             break;
