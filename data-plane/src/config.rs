@@ -8,6 +8,9 @@ use clap::Parser;
 
 use crate::front::config::FrontConfig;
 
+/// Longest name of a node, bytes: what control planes take.
+const NAME_LEN_MAX: usize = 128;
+
 /// A node of Open MCP Gateway: receives backend definitions and proxies MCP traffic to them.
 #[derive(Clone, Debug, Parser)]
 #[command(version, about)]
@@ -95,7 +98,7 @@ pub enum InvalidConfig {
     Exposed { flag: &'static str, address: SocketAddr },
     #[error("--control-plane {0:?} is not an http:// URL with a host")]
     ControlPlane(String),
-    #[error("--name {0:?} is not a node name: use 1 to 63 visible ASCII characters")]
+    #[error("--name {0:?} is not a node name: use 1 to {NAME_LEN_MAX} letters, digits, '-', '_' or '.'")]
     Name(String),
 }
 
@@ -112,8 +115,8 @@ impl NodeConfig {
         if !url.is_some_and(|url| url.scheme_str() == Some("http") && url.host().is_some()) {
             return Err(InvalidConfig::ControlPlane(self.control_plane.clone()));
         }
-        let named =
-            (1..=63).contains(&self.name.len()) && self.name.bytes().all(|byte| byte.is_ascii_graphic());
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let named = (1..=NAME_LEN_MAX).contains(&self.name.len()) && self.name.bytes().all(plain);
         if named { Ok(()) } else { Err(InvalidConfig::Name(self.name.clone())) }
     }
 
@@ -177,6 +180,16 @@ mod tests {
         for bad in ["127.0.0.1:4182", "https://a:1", "http://", ""] {
             let error = config(&["--control-plane", bad]).check().unwrap_err();
             assert_eq!(error, InvalidConfig::ControlPlane(bad.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_that_control_planes_take() {
+        let checked = |name: &str| NodeConfig { name: name.to_owned(), ..config(&[]) }.check();
+        assert_eq!(checked("Node_1.example-host"), Ok(()));
+        assert_eq!(checked(&"n".repeat(NAME_LEN_MAX)), Ok(()));
+        for bad in ["a b", "a/b", "ä", "", &"n".repeat(NAME_LEN_MAX + 1)] {
+            assert_eq!(checked(bad), Err(InvalidConfig::Name(bad.to_owned())));
         }
     }
 
