@@ -19,7 +19,7 @@ use crate::backends::{BackendSet, Table};
 use crate::config::{InvalidConfig, NodeConfig, url};
 use crate::front;
 use crate::host::secrets::Secrets;
-use crate::sync::client::{Client, Identity};
+use crate::sync::client::{Client, Identity, SetEnded};
 use crate::sync::last_good::{LastGood, Writer};
 use crate::sync::session::Session;
 use crate::sync::starts::{HEALTHY_AFTER, Starts};
@@ -40,6 +40,8 @@ pub enum NodeError {
     Randomness,
     #[error("the MCP listener failed")]
     Front(#[source] io::Error),
+    #[error("the node no longer follows its control plane")]
+    Sync(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A node that is bound to its addresses and serves what it held when it last stopped.
@@ -69,7 +71,7 @@ impl Node {
         let persisted = (held.epoch, held.revision);
         let identity = identity(&config, &registry, &mcp_url, &admin_url)?;
         let set = BackendSet::start(registry, Secrets::new(config.secrets_dir.clone()));
-        serve_held(&set, &session).await;
+        serve_held(&set, &session).await?;
         let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, persisted)));
         Ok(Self { config, mcp, mcp_url, admin, admin_url, set, client, starts })
     }
@@ -123,27 +125,42 @@ impl Node {
             Arc::new(Admin::new(config.name.clone(), set.clone(), client.view(), sync_stopping.clone()));
         let admin = tokio::spawn(admin::serve(admin, pages));
         let mut front = tokio::spawn(front::serve(mcp, set.table().clone(), config.front, front_stopping));
-        let client = tokio::spawn(client.run(sync_stopping));
+        let mut client = tokio::spawn(client.run(sync_stopping));
         let health = note_health(starts.clone());
         let ended = tokio::select! {
-            () = stop => None,
-            ended = &mut front => Some(ended),
+            () = stop => Ended::default(),
+            front = &mut front => Ended { front: Some(front), sync: None },
+            sync = &mut client => Ended { front: None, sync: Some(sync) },
         };
         tracing::info!("stopping");
         stop_sync.send_replace(true);
-        settle(client.await, "sync");
+        let synced = match ended.sync {
+            Some(synced) => synced,
+            None => client.await,
+        };
         stop_front.send_replace(true);
-        let ended = match ended {
-            Some(ended) => ended,
+        let fronted = match ended.front {
+            Some(fronted) => fronted,
             None => finish(front, hurry).await,
         };
         set.close().await;
         admin.abort();
         health.abort();
+        // A node that ends by itself is counted, so that its next start begins with an older file.
+        followed(synced)?;
         starts.clear();
-        ended.unwrap_or(Ok(())).map_err(NodeError::Front)
+        fronted.unwrap_or(Ok(())).map_err(NodeError::Front)
     }
 }
+
+/// What ended before it was asked to.
+#[derive(Default)]
+struct Ended {
+    front: Option<FrontEnd>,
+    sync: Option<SyncEnd>,
+}
+
+type SyncEnd = Result<Result<(), SetEnded>, tokio::task::JoinError>;
 
 type FrontEnd = Result<io::Result<()>, tokio::task::JoinError>;
 
@@ -166,9 +183,11 @@ fn note_health(starts: Starts) -> JoinHandle<()> {
     })
 }
 
-fn settle(ended: Result<(), tokio::task::JoinError>, what: &str) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "{what} failed");
+fn followed(ended: SyncEnd) -> Result<(), NodeError> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(NodeError::Sync(error.into())),
+        Err(error) => Err(NodeError::Sync(error.into())),
     }
 }
 
@@ -196,12 +215,15 @@ fn load(config: &NodeConfig) -> Result<(Starts, LastGood, Session), NodeError> {
     Ok((starts, files, Session::new(held)))
 }
 
-async fn serve_held(set: &BackendSet, session: &Session) {
+async fn serve_held(set: &BackendSet, session: &Session) -> Result<(), NodeError> {
     let began = Instant::now();
     let wanted = session.held().all();
     let backends = wanted.len();
-    set.apply(wanted).await;
+    if !set.apply(wanted).await {
+        return Err(NodeError::Sync(SetEnded.into()));
+    }
     tracing::debug!(backends, ms = began.elapsed().as_millis(), "built what was held");
+    Ok(())
 }
 
 fn identity(

@@ -101,9 +101,7 @@ impl Builder {
             .environment(&backend)
             .map_err(|(field, error)| Refusal { field, ..Refusal::from(&error) })?;
         let context = RuntimeContext { backend: backend.name.clone(), env, stderr: stderr.clone() };
-        let runtime = self.runtime(&backend, context).map_err(|error| Refusal::from(&error))?;
-        let upstream =
-            runtime.http().map(Upstream::new).transpose().map_err(|error| Refusal::from(&error))?;
+        let (runtime, upstream) = self.runtime(&backend, context).map_err(|error| Refusal::from(&error))?;
         Ok(Served::new(backend, revision, runtime.into(), upstream.map(Arc::new), self.shared.clone()))
     }
 
@@ -115,10 +113,17 @@ impl Builder {
         backend.env.iter().map(resolved).collect()
     }
 
-    fn runtime(&self, backend: &Backend, context: RuntimeContext) -> Result<Box<dyn Runtime>, GatewayError> {
-        let create =
-            AssertUnwindSafe(|| self.registry.create_runtime(&backend.runtime, &*self.resolve, context));
-        catch_unwind(create).unwrap_or_else(|_| {
+    fn runtime(
+        &self,
+        backend: &Backend,
+        context: RuntimeContext,
+    ) -> Result<(Box<dyn Runtime>, Option<Upstream>), GatewayError> {
+        let create = || {
+            let runtime = self.registry.create_runtime(&backend.runtime, &*self.resolve, context)?;
+            let upstream = runtime.http().map(Upstream::new).transpose()?;
+            Ok((runtime, upstream))
+        };
+        catch_unwind(AssertUnwindSafe(create)).unwrap_or_else(|_| {
             let name = backend.runtime.type_name();
             Err(GatewayError::new(
                 ErrorKind::Internal,
@@ -130,7 +135,52 @@ impl Builder {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use omcp_core::{BackendConnection, HttpUpstream, RuntimeType};
+    use schemars::JsonSchema;
+    use serde::Deserialize;
+
     use super::*;
+    use crate::host::secrets::Secrets;
+
+    struct Rude;
+
+    #[derive(Deserialize, JsonSchema)]
+    struct Nothing {}
+
+    impl RuntimeType for Rude {
+        const NAME: &'static str = "rude";
+        type Settings = Nothing;
+
+        fn create(&self, _: Nothing, _: RuntimeContext) -> Result<Box<dyn Runtime>, GatewayError> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    #[async_trait]
+    impl Runtime for Rude {
+        async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
+            Err(GatewayError::unreachable("rude"))
+        }
+
+        fn http(&self) -> Option<&HttpUpstream> {
+            panic!("rude")
+        }
+    }
+
+    #[test]
+    fn foreign_code_that_panics_is_a_refusal() {
+        let registry = RuntimeRegistry::new().with(Rude).unwrap();
+        let builder = Builder::new(registry, Secrets::default(), Arc::default());
+        let spec = BackendSpec {
+            runtime_type: "rude".to_owned(),
+            settings_json: "{}".to_owned(),
+            ..Default::default()
+        };
+        let backend = Builder::read(&"a".parse().unwrap(), &spec.encode_to_vec().into()).unwrap();
+        let refusal = builder.build(backend, 1, &Arc::default()).err().unwrap();
+        assert_eq!(refusal.code, RejectionCode::BuildFailed);
+    }
 
     #[test]
     fn the_field_of_an_error_is_told() {

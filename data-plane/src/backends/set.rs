@@ -107,9 +107,9 @@ impl BackendSet {
     }
 
     /// Makes the set as wanted. New requests use it when this returns; backends that are not named are
-    /// not touched.
-    pub async fn apply(&self, wanted: Vec<Wanted>) {
-        self.ask(|reply| Command::Apply(wanted, reply)).await;
+    /// not touched. False if the owner has ended: then nothing more is ever applied.
+    pub async fn apply(&self, wanted: Vec<Wanted>) -> bool {
+        self.ask(|reply| Command::Apply(wanted, reply)).await.is_some()
     }
 
     /// How the backends do: the named ones, or all.

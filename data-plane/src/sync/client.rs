@@ -20,8 +20,10 @@ use super::view::View;
 use crate::backends::BackendSet;
 use crate::backoff::{full_jitter, random_below};
 
-/// Silence after which the stream is taken for dead: three heartbeats and a half.
+/// Shortest silence after which the stream is taken for dead: three and a half of the usual heartbeats.
 const IDLE_DEADLINE: Duration = Duration::from_secs(35);
+/// Longest time between heartbeats that a control plane may announce: more is a mistake.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(600);
 /// Shortest life of a stream; at most twice that. Replicas rebalance, and resuming stays exercised.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// First wait before a reconnect: a restarted control plane is back soon.
@@ -49,6 +51,11 @@ pub struct Identity {
     pub runtime_types: Vec<RuntimeType>,
 }
 
+/// Nothing can be applied any more: a node that went on would confirm what it does not do.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the task that owns the backends has ended, which is a bug: start the node again")]
+pub struct SetEnded;
+
 /// Owns the stream.
 pub struct Client {
     identity: Identity,
@@ -57,6 +64,8 @@ pub struct Client {
     files: Option<Writer>,
     view: watch::Sender<View>,
     unwritten: Option<Instant>,
+    /// How long the present stream may be silent.
+    patience: Duration,
     /// Whether the present stream has brought anything beyond a welcome.
     heard_data: bool,
 }
@@ -69,6 +78,8 @@ enum End {
     Renew(Duration),
     /// The peer or the network went away.
     Lost(String),
+    /// Nothing can be applied any more.
+    SetEnded,
     /// The peer refused us or broke the contract: what it said before does not count in its favour.
     Refused(String),
 }
@@ -77,7 +88,8 @@ impl Client {
     /// `set` already serves what `session` holds.
     pub fn new(identity: Identity, session: Session, set: BackendSet, files: Option<Writer>) -> Self {
         let view = watch::Sender::new(View::of(&session));
-        Self { identity, session, set, files, view, unwritten: None, heard_data: false }
+        let patience = OPEN_DEADLINE;
+        Self { identity, session, set, files, view, unwritten: None, patience, heard_data: false }
     }
 
     pub fn view(&self) -> watch::Receiver<View> {
@@ -85,7 +97,10 @@ impl Client {
     }
 
     /// Keeps a stream open until `stop` turns true; then says goodbye and writes what is unwritten.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    ///
+    /// # Errors
+    /// The set of backends has ended.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), SetEnded> {
         let mut failures = 0;
         while !*stop.borrow() {
             let began = Instant::now();
@@ -93,6 +108,7 @@ impl Client {
             self.disconnected(&end);
             let wait = match end {
                 End::Stop => break,
+                End::SetEnded => return Err(SetEnded),
                 End::Renew(spread) => random_below(spread),
                 End::Lost(_) if self.heard_data => {
                     failures = 1;
@@ -111,10 +127,11 @@ impl Client {
         if let Some(files) = self.files.take() {
             files.finish().await;
         }
+        Ok(())
     }
 
     async fn stream(&mut self, stop: &mut watch::Receiver<bool>) -> End {
-        self.heard_data = false;
+        (self.heard_data, self.patience) = (false, OPEN_DEADLINE);
         let hello = self.hello();
         let opening = dial::open(&self.identity.control_plane, hello);
         let opened = tokio::select! {
@@ -155,7 +172,7 @@ impl Client {
         let mut rejections = set.rejections();
         let mut persisted = self.files.as_ref().map(Writer::persisted);
         let mut report_at = Instant::now();
-        let mut silent_until = Instant::now() + OPEN_DEADLINE;
+        let mut silent_until = Instant::now() + self.patience;
         let end_of_life = Instant::now() + LIFETIME + random_below(LIFETIME);
         loop {
             let unwritten = self.unwritten.unwrap_or(end_of_life);
@@ -180,11 +197,11 @@ impl Client {
                         Ok(None) => return End::Lost("the control plane ended the stream".to_owned()),
                         Err(status) => return lost(&status),
                     };
-                    silent_until = Instant::now() + IDLE_DEADLINE;
                     let welcome = matches!(message, Heard::Welcome(_));
                     if let Err(end) = self.take(message, &mut outbox).await {
                         return end;
                     }
+                    silent_until = Instant::now() + self.patience;
                     if welcome {
                         // Forgotten first, so that what changes meanwhile is told again.
                         drop(set.changes().take());
@@ -212,7 +229,8 @@ impl Client {
     /// Takes one message of the control plane.
     async fn take(&mut self, message: Heard, outbox: &mut Outbox) -> Result<(), End> {
         let welcome = matches!(message, Heard::Welcome(_));
-        if welcome {
+        if let Heard::Welcome(welcome) = &message {
+            self.patience = patience(welcome.heartbeat_ms);
             tracing::info!(control_plane = %self.identity.control_plane, "connected to the control plane");
         }
         let action = self.session.on(message).map_err(faulty)?;
@@ -220,7 +238,11 @@ impl Client {
             None => {}
             Some(Action::Ack) => outbox.ack(),
             Some(Action::Apply(wanted)) => {
-                self.set.apply(wanted).await;
+                if !self.set.apply(wanted).await {
+                    // What may have ended the set is not what the next start should begin with.
+                    self.unwritten = None;
+                    return Err(End::SetEnded);
+                }
                 self.unwritten.get_or_insert_with(|| Instant::now() + PERSIST_DELAY);
                 outbox.ack();
             }
@@ -263,7 +285,7 @@ impl Client {
     }
 
     fn silence(&self) -> End {
-        let seconds = if self.is_connected() { IDLE_DEADLINE } else { OPEN_DEADLINE }.as_secs();
+        let seconds = self.patience.as_secs();
         End::Lost(format!("the control plane was silent for {seconds} s"))
     }
 
@@ -280,6 +302,7 @@ impl Client {
     fn disconnected(&mut self, end: &End) {
         self.write();
         let was_connected = self.is_connected();
+        let told = self.view.borrow().last_error.clone();
         self.view.send_modify(|view| {
             view.connected = false;
             if let End::Lost(why) | End::Refused(why) = end {
@@ -290,6 +313,8 @@ impl Client {
             let control_plane = &self.identity.control_plane;
             if was_connected {
                 tracing::warn!(%control_plane, %why, "lost the control plane; backends go on as they are");
+            } else if told != *why {
+                tracing::warn!(%control_plane, %why, "no control plane; trying again, and backends go on as they are");
             } else {
                 tracing::debug!(%control_plane, %why, "control plane not reached; trying again");
             }
@@ -307,6 +332,12 @@ async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) -> bool {
         Some(receiver) => receiver.changed().await.is_ok(),
         None => false,
     }
+}
+
+/// Three heartbeats may get lost; the fourth is late by half.
+fn patience(heartbeat_ms: u32) -> Duration {
+    let heartbeat = Duration::from_millis(heartbeat_ms.into()).min(HEARTBEAT_MAX);
+    IDLE_DEADLINE.max(heartbeat * 7 / 2)
 }
 
 fn faulty(fault: Fault) -> End {

@@ -102,7 +102,7 @@ struct Scene {
     view: watch::Receiver<View>,
     streams: mpsc::Receiver<Stream>,
     stop: watch::Sender<bool>,
-    client: JoinHandle<()>,
+    client: JoinHandle<Result<(), SetEnded>>,
     state: tempfile::TempDir,
 }
 
@@ -155,7 +155,7 @@ impl Scene {
 
     async fn end(self) -> tempfile::TempDir {
         self.stop.send_replace(true);
-        timeout(PATIENCE, self.client).await.expect("the client stops").unwrap();
+        timeout(PATIENCE, self.client).await.expect("the client stops").unwrap().unwrap();
         self.set.close().await;
         self.state
     }
@@ -352,6 +352,26 @@ async fn a_silent_control_plane_is_left_and_found_again() {
     assert_eq!(scene.stream().await.hello().await.resume, Some(first.cursor()));
     assert_eq!(scene.serves(), ["a"]);
     scene.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_applied_is_not_confirmed() {
+    let mut scene = Scene::new().await;
+    let first = store(1, 1, &[("a", json!({}))]);
+    let mut stream = scene.level(&first).await;
+    scene.set.close().await;
+    let second = plus(&first, "b", json!({}));
+    stream.says([Heard::Changes(second.batch(&first))]).await;
+    while let Ok(Some(message)) = timeout(PATIENCE, stream.node.message()).await.unwrap() {
+        assert!(!matches!(message.body, Some(Said::Ack(ack)) if ack.applied_revision == 2));
+    }
+    assert_eq!(timeout(PATIENCE, scene.client).await.unwrap().unwrap(), Err(SetEnded));
+}
+
+#[test]
+fn slow_heartbeats_are_waited_for() {
+    let seconds = |heartbeat_ms| patience(heartbeat_ms).as_secs();
+    assert_eq!([0, 10_000, 60_000, u32::MAX].map(seconds), [35, 35, 210, 2100]);
 }
 
 #[test]
