@@ -30,7 +30,7 @@ struct Flags {
     #[arg(long, env = "OMCP_INSECURE_LISTEN")]
     insecure_listen: bool,
     /// Time between heartbeats to nodes, milliseconds
-    #[arg(long, env = "OMCP_HEARTBEAT_MS", default_value_t = HEARTBEAT_MS, value_parser = clap::value_parser!(u32).range(100..))]
+    #[arg(long, env = "OMCP_HEARTBEAT_MS", default_value_t = HEARTBEAT_MS, value_parser = clap::value_parser!(u32).range(100..=600_000))]
     heartbeat_ms: u32,
     /// Revisions for which a node can catch up without a snapshot
     #[arg(long, env = "OMCP_RETAIN_REVISIONS", default_value_t = RETAIN_REVISIONS, value_parser = clap::value_parser!(u64).range(1..))]
