@@ -66,6 +66,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let db = config.db.clone();
     let running = ControlPlane::start(config).await?;
+    // The first line on standard output tells programs where to connect.
+    println!("listening admin=http://{} sync=http://{}", running.admin(), running.sync());
     tracing::info!(db = %db.display(), admin = %running.admin(), sync = %running.sync(), "control plane is ready");
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -149,3 +149,14 @@ fn mcp_servers_there_and_back() {
     assert_eq!(left_out, ["d"]);
     assert_eq!(read(&write::json(&document)).unwrap().backends, written[..3]);
 }
+
+#[test]
+fn another_yaml_reader_understands_it_the_same_way() {
+    let settings = r#"{"command":"/bin/x","args":["No","012","a: b","1e3","~"],"n":9007199254740993,"deep":{"list":[[],{}]}}"#;
+    let text = write::yaml(&write::manifest(&[backend("a", "local-process", settings)]));
+    let read: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let runtime = &read["servers"][0]["runtime"];
+    let mut wanted: serde_json::Value = serde_json::from_str(settings).unwrap();
+    wanted["type"] = "local-process".into();
+    assert_eq!(*runtime, wanted, "{text}");
+}
