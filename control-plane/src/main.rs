@@ -1,6 +1,6 @@
 //! The program `omcp-control-plane`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +67,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let db = config.db.clone();
     let running = ControlPlane::start(config).await?;
     // The first line on standard output tells programs where to connect.
-    println!("listening admin=http://{} sync=http://{}", running.admin(), running.sync());
+    let _ = writeln!(
+        std::io::stdout(),
+        "listening admin=http://{} sync=http://{}",
+        running.admin(),
+        running.sync()
+    );
     tracing::info!(db = %db.display(), admin = %running.admin(), sync = %running.sync(), "control plane is ready");
     tokio::select! {
         _ = interrupt.recv() => {}

@@ -34,6 +34,7 @@ pub mod sync;
 pub mod telemetry;
 pub mod upstream;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -65,7 +66,7 @@ pub async fn run(args: Args, registry: RuntimeRegistry) -> ExitCode {
 async fn serve(config: NodeConfig, registry: RuntimeRegistry) -> Result<(), NodeError> {
     let (stop, hurry) = signals::stop_and_hurry().map_err(NodeError::Signals)?;
     let node = Node::build(config, registry).await?;
-    println!("listening mcp={} admin={}", node.mcp_url(), node.admin_url());
+    let _ = writeln!(std::io::stdout(), "listening mcp={} admin={}", node.mcp_url(), node.admin_url());
     node.run_until(stop, hurry).await
 }
 
