@@ -16,8 +16,10 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
 use crate::api::backends::Backends;
+use crate::api::explained::Explained;
 use crate::api::fleet::FleetApi;
 use crate::api::manifests::Manifests;
 use crate::api::sync::SyncApi;
@@ -100,11 +102,11 @@ impl ControlPlane {
         let (sync_address, sync) = incoming(sync, "--sync-listen")?;
         let mut servers = JoinSet::new();
         servers.spawn(serve(
-            builder().timeout(CALL_WAIT).add_routes(admin_routes),
+            builder(Some(CALL_WAIT)).add_routes(admin_routes),
             admin,
             parts.stopping.clone(),
         ));
-        servers.spawn(serve(builder().add_routes(sync_routes), sync, parts.stopping.clone()));
+        servers.spawn(serve(builder(None).add_routes(sync_routes), sync, parts.stopping.clone()));
         let publisher = tokio::spawn(parts.hub.clone().run());
         Ok(Running {
             admin: admin_address,
@@ -175,14 +177,15 @@ fn incoming(listener: TcpListener, flag: &'static str) -> Result<(SocketAddr, Tc
     Ok((address, TcpIncoming::from(listener).with_nodelay(Some(true))))
 }
 
-fn builder() -> Server {
+fn builder(call_wait: Option<Duration>) -> Server<Stack<Explained, Identity>> {
     Server::builder()
+        .layer(Explained { call_wait })
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_WAIT))
 }
 
 async fn serve(
-    router: tonic::transport::server::Router,
+    router: tonic::transport::server::Router<Stack<Explained, Identity>>,
     incoming: TcpIncoming,
     mut stopping: watch::Receiver<bool>,
 ) {

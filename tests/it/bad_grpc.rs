@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -12,6 +12,8 @@ use hyper_util::rt::TokioExecutor;
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::manifest::stdio;
 use tokio::time::timeout;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 const LIMIT: Duration = Duration::from_secs(10);
 /// What the suite promises to try at least.
@@ -169,18 +171,19 @@ async fn get_the_documented_status_and_harm_nobody() -> Result<()> {
     Ok(())
 }
 
-/// The gRPC status of the answer, wherever it stands.
+/// The gRPC status of the answer, wherever it stands. Every error has details.
 async fn attempt(client: &Client<HttpConnector, Full<Bytes>>, server: &str, case: &Case) -> Result<String> {
     let request = Request::builder().method(&case.method).uri(format!("{server}{}", case.path));
     let request = case.headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let answer = timeout(LIMIT, client.request(request.body(Full::from(case.body.clone()))?)).await??;
-    let (head, body) = answer.into_parts();
-    let status = |headers: &HeaderMap| {
-        headers.get("grpc-status").and_then(|status| status.to_str().ok()).map(str::to_owned)
-    };
-    if let Some(status) = status(&head.headers) {
-        return Ok(status);
+    let (mut head, body) = answer.into_parts();
+    if !head.headers.contains_key("grpc-status") {
+        let body = timeout(LIMIT, body.collect()).await??;
+        head.headers.extend(body.trailers().cloned().unwrap_or_default());
     }
-    let body = timeout(LIMIT, body.collect()).await??;
-    body.trailers().and_then(status).with_context(|| format!("HTTP {} without a gRPC status", head.status))
+    let status = Status::from_header_map(&head.headers)
+        .with_context(|| format!("HTTP {} without a gRPC status", head.status))?;
+    let explained = status.get_details_error_info().is_some_and(|info| info.domain == "omcp");
+    ensure!(status.code() == Code::Ok || explained, "no ErrorInfo in {status:?}");
+    Ok(i32::from(status.code()).to_string())
 }

@@ -1,6 +1,7 @@
 //! The gRPC services: decode, call, encode.
 //!
 //! - [`status`]: the one place where errors become gRPC codes
+//! - [`explained`]: details for the errors that tonic makes by itself
 //! - [`actor`]: who asks
 //! - [`backends`], [`manifests`], [`fleet`]: the admin services
 //! - [`page`]: page tokens
@@ -9,6 +10,7 @@
 
 pub mod actor;
 pub mod backends;
+pub mod explained;
 pub mod fleet;
 pub mod manifests;
 pub mod page;
