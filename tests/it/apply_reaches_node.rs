@@ -1,10 +1,17 @@
 //! A manifest reaches every node, and what changes in it changes there.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
 use omcp_tests::harness::Cluster;
-use omcp_tests::harness::client::{Http, Legacy};
+use omcp_tests::harness::client::modern::{headers_of, with_envelope};
+use omcp_tests::harness::client::{Http, Legacy, Modern};
+use omcp_tests::harness::control_plane::address;
 use omcp_tests::harness::manifest::{manifest, stdio};
+use omcp_tests::harness::wait::{self, holds};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_comes_changes_and_goes() -> Result<()> {
@@ -33,6 +40,44 @@ async fn a_backend_comes_changes_and_goes() -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_arrives_slowly_meets_the_newest_definition() -> Result<()> {
+    let cluster = Cluster::start(1);
+    cluster.apply(&[stdio("one", &[])]);
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": with_envelope(json!({ "name": "env", "arguments": {} })) });
+    let body = message.to_string();
+    let (early, late) = body.split_at(body.len() / 2);
+    let mut upload = TcpStream::connect(address(&cluster.nodes[0].mcp)).await?;
+    let mut head = format!(
+        "POST /mcp/one HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers_of(&message) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    upload.write_all(format!("{head}\r\n{early}").as_bytes()).await?;
+    let mut changed = stdio("one", &[]);
+    changed["env"] = json!({ "OMCP_MARK": "changed" });
+    let before = pid(&cluster).await?;
+    cluster.apply(&[changed]);
+    // The replaced definition and its process are gone before the rest of the request comes.
+    wait::until("the old process to end", async || {
+        holds(!Path::new(&format!("/proc/{before}")).exists(), before)
+    })
+    .await;
+    upload.write_all(late.as_bytes()).await?;
+    let mut answer = String::new();
+    upload.read_to_string(&mut answer).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200") && answer.contains("OMCP_MARK"), "{answer}");
+    Ok(())
+}
+
+/// The process that serves modern clients of backend `one`.
+async fn pid(cluster: &Cluster) -> Result<u32> {
+    Ok(Modern::new(&cluster.nodes[0].endpoint("one")).tool("pid", json!({})).await?.parse()?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

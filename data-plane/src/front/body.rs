@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use omcp_mcp::refusal::Refusal;
 
+use super::passing::{Broken, Passing};
 use super::reply;
 use crate::upstream::Streamed;
 
@@ -27,7 +28,7 @@ pub enum Body {
     /// Nothing, or one piece.
     Whole(Option<Bytes>),
     /// The bytes of an upstream's answer, as they come.
-    Upstream(Streamed),
+    Upstream(Passing<Streamed>),
     /// A stream that this node writes.
     Events(Events),
 }
@@ -52,12 +53,12 @@ impl From<Bytes> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken<hyper::Error>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Upstream(body) => Pin::new(body).poll_frame(context),

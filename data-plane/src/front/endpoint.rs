@@ -25,12 +25,7 @@ use crate::upstream::Upstream;
 /// The modern revisions served here.
 const MODERN: [&str; 1] = [Revision::V2026_07_28.as_str()];
 
-pub async fn answer(
-    front: &Front,
-    served: &Arc<Served>,
-    parts: Parts,
-    body: &mut Incoming,
-) -> Response<Body> {
+pub async fn answer(front: &Front, served: Arc<Served>, parts: Parts, body: &mut Incoming) -> Response<Body> {
     let accepts = Accepts::of(&parts.headers);
     let inquiry = Inquiry { front, served, method: parts.method, headers: parts.headers, accepts };
     inquiry.answer(body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
@@ -39,15 +34,22 @@ pub async fn answer(
 /// One request on its way to a mode.
 struct Inquiry<'a> {
     front: &'a Front,
-    served: &'a Arc<Served>,
+    served: Arc<Served>,
     method: Method,
     headers: HeaderMap,
     accepts: Accepts,
 }
 
 impl Inquiry<'_> {
-    async fn answer(self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
+    async fn answer(mut self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
         let bytes = self.read(body).await?;
+        // A body may take its time, and the definition it was meant for may be replaced meanwhile.
+        if self.served.retired() {
+            match self.front.served(self.served.name().as_str()) {
+                Some(newest) => self.served = newest,
+                None => return Ok(reply::unknown_backend(self.served.name().as_str())),
+            }
+        }
         let session = self.session();
         // Boxed, so that the future of every request is as small as its own mode needs.
         match classify(&self.inbound(&bytes, session.as_deref()))? {
@@ -111,7 +113,7 @@ impl Inquiry<'_> {
         }
     }
 
-    async fn modern(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn modern(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         let view = View(&self.headers);
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
         let eras = match self.eras().await {
@@ -125,11 +127,10 @@ impl Inquiry<'_> {
             return Err(reply::no_common_era(self.served.name().as_str(), &client, &eras.to_string(), id));
         }
         if let Some(upstream) = self.served.upstream().cloned() {
-            let patience = self.front.config.stream_after;
-            return Ok(self.passage(&upstream).modern(&message, patience).await);
+            return Ok(self.passage(&upstream).modern(&message).await);
         }
         self.check_params(&message)?;
-        Ok(relay_modern::relay(self.served, message, self.accepts, self.front).await)
+        Ok(relay_modern::relay(&self.served, message, self.accepts, self.front).await)
     }
 
     /// A pipe sees no headers, so what they promise about the arguments is checked here.
@@ -151,7 +152,7 @@ impl Inquiry<'_> {
         })
     }
 
-    async fn initialize(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn initialize(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
             Ok(eras) if self.served.speaks_legacy(eras) == Some(false) => {
@@ -162,7 +163,7 @@ impl Inquiry<'_> {
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
-        Ok(relay_legacy::initialize(self.front, self.served, &message).await)
+        Ok(relay_legacy::initialize(self.front, &self.served, &message).await)
     }
 
     fn modern_only(&self, message: &McpMessage) -> Refusal {
@@ -172,7 +173,7 @@ impl Inquiry<'_> {
     }
 
     async fn legacy(
-        self,
+        mut self,
         session: Option<Arc<Session>>,
         message: McpMessage,
     ) -> Result<Response<Body>, Refusal> {
@@ -184,7 +185,7 @@ impl Inquiry<'_> {
         Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
     }
 
-    async fn batch(self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
+    async fn batch(mut self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).legacy(None, bytes).await);
         }
@@ -192,16 +193,16 @@ impl Inquiry<'_> {
         batch::relay(&session, &bytes, &self.front.config).await
     }
 
-    async fn stream(self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+    async fn stream(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.headers))?;
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
-        Ok(relay_legacy::listen(&session, &self.headers, &self.front.config))
+        relay_legacy::listen(&session, &self.headers, &self.front.config)
     }
 
-    async fn delete(self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+    async fn delete(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_delete(&self.legacy_headers())?;
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
@@ -220,12 +221,10 @@ impl Inquiry<'_> {
         session.ok_or_else(Refusal::session_not_found)
     }
 
-    fn passage<'b>(self, upstream: &'b Upstream) -> Passage<'b>
-    where
-        Self: 'b,
-    {
-        let Self { served, method, headers, .. } = self;
-        Passage { served, upstream, method, headers }
+    fn passage<'b>(&'b mut self, upstream: &'b Upstream) -> Passage<'b> {
+        let headers = std::mem::take(&mut self.headers);
+        let (served, config) = (&*self.served, &self.front.config);
+        Passage { served, upstream, method: self.method.clone(), headers, config }
     }
 
     /// An HTTP server may do without sessions; whether it does is its own affair.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
+use omcp_core::GatewayError;
 use omcp_mcp::revision::Revision;
 use omcp_mcp::sse;
 
 use super::body::Events;
 use crate::backends::lane::{Event, Inbox};
-use crate::session::event_id::EventId;
+use crate::failure;
+use crate::session::event_id::{EventId, StreamId};
 use crate::session::stream_log::{Read, StreamLog};
 
 /// How long a client waits before it resumes a broken stream: a restarted node is back by then.
@@ -74,7 +76,7 @@ pub enum Follow {
 /// A resumable stream of a legacy session.
 pub fn resumable(
     log: Arc<StreamLog>,
-    stream: u64,
+    stream: StreamId,
     follow: Follow,
     revision: Revision,
     keep_alive: Duration,
@@ -83,23 +85,31 @@ pub fn resumable(
         Follow::From(number) | Follow::Again(number) => number,
         Follow::Shared => log.delivered(),
     };
-    let prime = (revision >= Revision::V2025_11_25).then(|| priming(EventId { stream, number: position }));
-    let state = (Presence::of(log), follow, prime, false);
-    Box::pin(stream::unfold(state, move |(reader, mut follow, prime, ended)| async move {
+    let place = EventId { stream, number: position };
+    let prime = (revision >= Revision::V2025_11_25).then(|| priming(&place));
+    let state = (Presence::of(log), place, follow, prime, false);
+    Box::pin(stream::unfold(state, move |(reader, mut place, mut follow, prime, ended)| async move {
         if ended {
             return None;
         }
         if let Some(prime) = prime {
-            return Some((prime, (reader, follow, None, false)));
+            return Some((prime, (reader, place, follow, None, false)));
         }
-        let (bytes, ended) = reader.next(stream, &mut follow, keep_alive).await?;
-        Some((bytes, (reader, follow, None, ended)))
+        let (bytes, ended) = reader.next(&mut place, &mut follow, keep_alive).await?;
+        Some((bytes, (reader, place, follow, None, ended)))
     }))
+}
+
+/// What is left of a stream that is gone: the news that its request is lost.
+pub fn lost(gone: &StreamId, backend: &str) -> Events {
+    let error = GatewayError::closed("the stream of this request is gone: its answer is lost");
+    let event = gone.request_id().map(|id| encode(&failure::message(&id, backend, &error)));
+    Box::pin(stream::iter(event))
 }
 
 /// An event with an id and no data: a client that loses the stream early can resume it
 /// (Streamable HTTP since 2025-11-25).
-fn priming(id: EventId) -> Bytes {
+fn priming(id: &EventId) -> Bytes {
     Bytes::from(format!("id: {id}\nretry: {RETRY_MS}\ndata: \n\n"))
 }
 
@@ -113,13 +123,18 @@ impl Presence {
     }
 
     /// The next burst of events and whether it was the last one, or a comment after `keep_alive`.
-    async fn next(&self, stream: u64, follow: &mut Follow, keep_alive: Duration) -> Option<(Bytes, bool)> {
+    async fn next(
+        &self,
+        place: &mut EventId,
+        follow: &mut Follow,
+        keep_alive: Duration,
+    ) -> Option<(Bytes, bool)> {
         let mut out = BytesMut::new();
         loop {
             let grown = self.0.grown();
             let mut grown = std::pin::pin!(grown);
             grown.as_mut().enable();
-            match self.burst(stream, follow, &mut out) {
+            match self.burst(place, follow, &mut out) {
                 Burst::Ended if out.is_empty() => return None,
                 Burst::Ended => return Some((out.freeze(), true)),
                 Burst::Open if !out.is_empty() => return Some((out.freeze(), false)),
@@ -131,7 +146,7 @@ impl Presence {
         }
     }
 
-    fn burst(&self, stream: u64, follow: &mut Follow, out: &mut BytesMut) -> Burst {
+    fn burst(&self, place: &mut EventId, follow: &mut Follow, out: &mut BytesMut) -> Burst {
         for _ in 0..BURST {
             if matches!(follow, Follow::Again(position) if *position >= self.0.delivered()) {
                 *follow = Follow::Shared;
@@ -147,8 +162,8 @@ impl Presence {
                     if let Follow::From(position) | Follow::Again(position) = follow {
                         *position = number;
                     }
-                    let id = EventId { stream, number }.to_string();
-                    sse::encode(Some(&id), &message, out);
+                    place.number = number;
+                    sse::encode(Some(&place.to_string()), &message, out);
                 }
             }
         }

@@ -2,7 +2,6 @@
 //! dropped, and an error that has an HTTP status of its own gets it. Nothing else is decoded.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -17,6 +16,7 @@ use omcp_mcp::refusal::code;
 use omcp_mcp::sse;
 
 use super::body::Body;
+use super::config::FrontConfig;
 use super::{events, reply};
 use crate::upstream::Streamed;
 
@@ -40,7 +40,7 @@ impl EventPipe {
         Self { body, held: BytesMut::new(), logs, lost, last: Bytes::new() }
     }
 
-    /// The next piece that consists of whole events; `None` at the end.
+    /// The next piece that consists of whole events; `None` at the end. Cancel safe.
     async fn next(&mut self) -> Option<Bytes> {
         match self.whole().await {
             Some(piece) => {
@@ -93,21 +93,28 @@ impl EventPipe {
 }
 
 /// Answers with the stream, or with its first event alone if that is an error with its own status.
-pub async fn answer(mut pipe: EventPipe, mut headers: HeaderMap, patience: Duration) -> Response<Body> {
-    let first = tokio::time::timeout(patience, pipe.next()).await.unwrap_or_else(|_| Some(Bytes::new()));
+pub async fn answer(mut pipe: EventPipe, mut headers: HeaderMap, config: &FrontConfig) -> Response<Body> {
+    let first =
+        tokio::time::timeout(config.stream_after, pipe.next()).await.unwrap_or_else(|_| Some(Bytes::new()));
     if let Some(alone) = first.as_deref().and_then(lone_error) {
         return alone;
     }
+    let keep_alive = config.keep_alive;
     headers.remove(CONTENT_TYPE);
     headers.remove(CONTENT_LENGTH);
-    let mut response =
-        reply::event_stream(Box::pin(stream::unfold((Some(first), pipe), |(first, mut pipe)| async {
+    let mut response = reply::event_stream(Box::pin(stream::unfold(
+        (Some(first), pipe),
+        move |(first, mut pipe)| async move {
             let piece = match first {
                 Some(first) => first?,
-                None => pipe.next().await?,
+                None => match tokio::time::timeout(keep_alive, pipe.next()).await {
+                    Ok(piece) => piece?,
+                    Err(_) => Bytes::from_static(sse::COMMENT_KEEPALIVE),
+                },
             };
             Some((piece, (None, pipe)))
-        })));
+        },
+    )));
     response.headers_mut().extend(headers);
     response
 }

@@ -4,7 +4,7 @@
 //! - [`guard`]: Host and Origin, before every path
 //! - [`route`]: which door a path leads to
 //! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
-//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`log_filter`] on the way back)
+//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`] on the way back)
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
 //! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
@@ -18,6 +18,7 @@ pub mod events;
 pub mod guard;
 pub mod headers;
 pub mod log_filter;
+pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
 pub mod reply;
@@ -75,8 +76,8 @@ impl Front {
         }
         let origin = parts.headers.get(ORIGIN).cloned();
         let mut response = match Route::of(parts.uri.path()) {
-            Route::Mcp(name) => match self.table.get(name) {
-                Some(served) => endpoint::answer(self, &served, parts, &mut body).await,
+            Route::Mcp(name) => match self.served(name) {
+                Some(served) => endpoint::answer(self, served, parts, &mut body).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
             Route::Sse(name) => match self.table.get(name) {
@@ -93,6 +94,11 @@ impl Front {
             allow_origin(origin, &mut response);
         }
         response
+    }
+
+    /// The current definition of a backend.
+    pub(crate) fn served(&self, name: &str) -> Option<Arc<Served>> {
+        self.table.get(name)
     }
 
     async fn sse_client(&self, served: &Arc<Served>, method: &Method, headers: &HeaderMap) -> Response<Body> {

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
-use omcp_mcp::refusal::code;
+use omcp_mcp::refusal::{Refusal, code};
 use omcp_mcp::revision::{Era, Revision};
 
 use super::body::Body;
@@ -18,7 +18,7 @@ use super::{Front, reply};
 use crate::backends::Served;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions};
 use crate::session::Session;
-use crate::session::event_id::{EventId, GENERAL};
+use crate::session::event_id::{EventId, GENERAL, StreamId};
 use crate::session::stream_log::StreamLog;
 
 /// For `initialize` to be answered, from the start of the process: package runners download first.
@@ -163,7 +163,7 @@ async fn request(
     }
     let id = Bytes::copy_from_slice(labels.id());
     match session.call(message, labels) {
-        Ok((stream, log)) => answer(session, stream, log, accepts, config).await,
+        Ok((stream, log)) => answer(session, (stream, &id), log, accepts, config).await,
         Err(error) => reply::failure(&id, session.backend(), &error),
     }
 }
@@ -175,7 +175,7 @@ pub fn pong(id: &[u8]) -> Bytes {
 /// One JSON message if the answer is all there is, else a resumable stream.
 async fn answer(
     session: &Session,
-    stream: u64,
+    (stream, id): (u64, &[u8]),
     log: Arc<StreamLog>,
     accepts: Accepts,
     config: &FrontConfig,
@@ -194,8 +194,8 @@ async fn answer(
         }
         _ if !accepts.events => reply::accepted(),
         _ => {
-            let follow = Follow::From(0);
-            let events = events::resumable(log, stream, follow, session.revision(), config.keep_alive);
+            let (place, follow) = (StreamId::answering(stream, id), Follow::From(0));
+            let events = events::resumable(log, place, follow, session.revision(), config.keep_alive);
             drop(presence);
             reply::event_stream(events)
         }
@@ -203,34 +203,26 @@ async fn answer(
 }
 
 /// GET: the session's general stream, or the rest of one that broke off.
-pub fn listen(session: &Session, headers: &HeaderMap, config: &FrontConfig) -> Response<Body> {
-    let Some(last) = headers::value(headers, headers::LAST_EVENT_ID) else {
-        let (general, revision) = (session.general().clone(), session.revision());
-        return reply::event_stream(events::resumable(
-            general,
-            GENERAL,
-            Follow::Shared,
-            revision,
-            config.keep_alive,
-        ));
-    };
-    let place = EventId::parse(last);
-    let log = place.and_then(|place| Some((place, session.stream(place.stream)?)));
-    match log {
-        Some((place, log)) => {
-            let follow = if place.stream == GENERAL {
-                Follow::Again(place.number)
-            } else {
-                Follow::From(place.number)
-            };
-            reply::event_stream(events::resumable(
-                log,
-                place.stream,
-                follow,
-                session.revision(),
-                config.keep_alive,
-            ))
+///
+/// # Errors
+/// 400 for a `Last-Event-ID` that is none of ours.
+pub fn listen(
+    session: &Session,
+    headers: &HeaderMap,
+    config: &FrontConfig,
+) -> Result<Response<Body>, Refusal> {
+    let (place, log, follow) = match headers::value(headers, headers::LAST_EVENT_ID) {
+        None => (StreamId::general(), Some(session.general().clone()), Follow::Shared),
+        Some(last) => {
+            let EventId { stream, number } = EventId::parse(last).ok_or_else(reply::foreign_event_id)?;
+            let log = session.stream(stream.number);
+            let general = stream.number == GENERAL;
+            (stream, log, if general { Follow::Again(number) } else { Follow::From(number) })
         }
-        None => reply::event_stream(Box::pin(futures_util::stream::empty())),
-    }
+    };
+    let events = match log {
+        Some(log) => events::resumable(log, place, follow, session.revision(), config.keep_alive),
+        None => events::lost(&place, session.backend()),
+    };
+    Ok(reply::event_stream(events))
 }

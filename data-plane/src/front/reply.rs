@@ -79,6 +79,11 @@ pub fn method_not_allowed(allow: &'static str) -> Response<Body> {
     response
 }
 
+/// There is no such backend (any more).
+pub fn unknown_backend(name: &str) -> Response<Body> {
+    unknown_path(&format!("/mcp/{name}"))
+}
+
 /// There is nothing under this path. Not JSON-RPC: a client that probes would take that for an era.
 pub fn unknown_path(path: &str) -> Response<Body> {
     let text =
@@ -99,6 +104,11 @@ pub fn body_timeout() -> Refusal {
 
 pub fn body_broken() -> Refusal {
     Refusal::invalid_request("the body broke off")
+}
+
+/// A client names an event that no stream here has sent.
+pub fn foreign_event_id() -> Refusal {
+    Refusal::invalid_request("Last-Event-ID is not an event id of this endpoint; open a stream without it")
 }
 
 pub fn no_stream_without_session() -> Refusal {

@@ -14,8 +14,10 @@ use omcp_mcp::admit::HeaderView;
 use omcp_mcp::envelope::Kind;
 
 use super::body::Body;
+use super::config::FrontConfig;
 use super::headers;
 use super::log_filter::{self, EventPipe};
+use super::passing::{Passing, Silence};
 use super::reply;
 use crate::backends::Served;
 use crate::failure;
@@ -35,31 +37,36 @@ pub struct Passage<'a> {
     pub method: Method,
     /// As the client sent them.
     pub headers: HeaderMap,
+    pub config: &'a FrontConfig,
 }
 
 impl Passage<'_> {
-    /// A modern request or notification. `patience`: how long its first event may hold back the status.
-    pub async fn modern(self, message: &McpMessage, patience: Duration) -> Response<Body> {
-        let served = self.served;
+    /// A modern request or notification.
+    pub async fn modern(self, message: &McpMessage) -> Response<Body> {
+        let (served, config) = (self.served, self.config);
         let response = match self.send(Some(message), message.bytes().clone()).await {
             Ok(response) => response,
             Err(failure) => return failure,
         };
         if !is_event_stream(response.headers()) {
-            return pass(response);
+            return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
         }
         let logs = message.envelope().log_level_range().is_some();
         let lost = GatewayError::closed("the backend's stream ended before its answer");
         let lost = message.id().map(|id| failure::message(id, served.name().as_str(), &lost));
         let (head, body) = response.into_parts();
         let pipe = EventPipe::new(body, logs, lost.map(Bytes::from));
-        Box::pin(log_filter::answer(pipe, for_client(head.headers), patience)).await
+        Box::pin(log_filter::answer(pipe, for_client(head.headers), config)).await
     }
 
     /// Anything of a legacy client; `message` if it is one message.
     pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
+        let (served, keep_alive) = (self.served, self.config.keep_alive);
         match self.send(message, body).await {
-            Ok(response) => pass(response),
+            Ok(response) if is_event_stream(response.headers()) => {
+                pass(response, Silence::Comment(keep_alive))
+            }
+            Ok(response) => pass(response, Silence::GiveUp(served.runtime().call_timeout())),
             Err(failure) => failure,
         }
     }
@@ -70,7 +77,7 @@ impl Passage<'_> {
         message: Option<&McpMessage>,
         body: Bytes,
     ) -> Result<Response<Streamed>, Response<Body>> {
-        let Self { served, upstream, method, headers } = self;
+        let Self { served, upstream, method, headers, config: _ } = self;
         let timeout = if method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
         let error = match upstream.send(method.clone(), for_backend(headers), body, timeout).await {
             Ok(response) => {
@@ -158,11 +165,11 @@ fn only(headers: HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     passing.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn pass(response: Response<Streamed>) -> Response<Body> {
+fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     head.headers = for_client(head.headers);
     head.version = Version::HTTP_11;
-    Response::from_parts(head, Body::Upstream(body))
+    Response::from_parts(head, Body::Upstream(Passing::new(body, silence)))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -178,6 +178,42 @@ async fn a_broken_stream_is_resumed_where_it_broke() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_gone_says_so_for_its_request() -> Result<()> {
+    let house = House::build();
+    let client = Legacy::connect(&house.endpoint("stdio")).await?;
+    let params = json!({ "name": "progress", "arguments": { "steps": 2 }, "_meta": { "progressToken": 7 } });
+    for id in [json!("a-b"), json!(17)] {
+        let mut exchange = client.open_as(id.clone(), "tools/call", params.clone()).await?;
+        exchange.result().await?;
+        let last = exchange.last_event_id.expect("events of a resumable stream have ids");
+        let mut parts: Vec<&str> = last.splitn(3, '-').collect();
+        parts[0] = "999";
+        let mut gone = client.stream(Some(&parts.join("-"))).await?;
+        let lost = gone.message().await?.expect("an error");
+        assert_eq!((&lost["id"], &lost["error"]["code"]), (&id, &json!(-32603)), "{lost}");
+        assert_eq!(lost["error"]["data"]["reason"], "stream_lost", "{lost}");
+        ensure!(gone.message().await?.is_none(), "and that is all");
+    }
+    let refused = client.stream(Some("somebody-elses")).await.err().map(|error| error.to_string());
+    assert_eq!(refused.as_deref(), Some("GET answers 400 Bad Request"));
+    assert_eq!(client.tool("echo", json!({ "message": "still here" })).await?, "still here");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_stream_of_an_http_server_gets_comments() -> Result<()> {
+    let house = House::build();
+    let client = Legacy::connect(&house.endpoint("http")).await?;
+    let mut stream = client.stream(None).await?;
+    let mut seen = stream.piece().await?;
+    while seen != ":\n" {
+        ensure!(!seen.is_empty() && !seen.starts_with(b": "), "no comment of the node's own before {seen:?}");
+        seen = stream.piece().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_no_request_arrives_on_the_open_stream() -> Result<()> {
     let house = House::build();
     for backend in LEGACY {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -53,6 +54,16 @@ impl Events {
     /// The stream breaks off, or nothing comes in time.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         timeout(LIMIT, self.read()).await.context("no event in time")?
+    }
+
+    /// The next piece of the stream, as it comes over the wire.
+    ///
+    /// # Errors
+    /// As [`Events::next`].
+    pub async fn piece(&mut self) -> Result<Bytes> {
+        let frame = timeout(LIMIT, self.body.frame()).await.context("nothing in time")?;
+        let frame = frame.context("the stream ends")?.context("the stream breaks off")?;
+        frame.into_data().ok().context("trailers")
     }
 
     /// The next message, past priming events.
