@@ -34,7 +34,7 @@ impl StreamId {
     /// The stream that answers the request with this id (JSON, as the client spells it).
     pub fn answering(number: u64, request_id: &[u8]) -> Self {
         let told = request_id.len() <= REQUEST_ID_LEN_MAX;
-        let request = told.then(|| URL_SAFE_NO_PAD.encode(request_id)).unwrap_or_default();
+        let request = if told { URL_SAFE_NO_PAD.encode(request_id) } else { String::new() };
         Self { number, request }
     }
 
