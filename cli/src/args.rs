@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use omcp_proto::v1::SettingsValidation;
 
 use crate::output::Format;
 use crate::output::time;
@@ -54,6 +55,37 @@ impl From<Color> for anstream::ColorChoice {
             Color::Auto => Self::Auto,
             Color::Always => Self::Always,
             Color::Never => Self::Never,
+        }
+    }
+}
+
+/// Options of every command that sends definitions.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct CheckOptions {
+    /// Refuse runtime types that no node has described yet, instead of warning
+    #[arg(long)]
+    pub strict: bool,
+
+    /// What to do about settings that their runtime type forbids
+    #[arg(long, value_enum, default_value_t, value_name = "MODE")]
+    pub validate: Validate,
+}
+
+/// What to do about settings that their runtime type forbids.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Validate {
+    /// Refuse everything, with all mistakes at once
+    #[default]
+    Refuse,
+    /// Warn and send them all the same: each node rejects what it cannot build, and says why
+    Warn,
+}
+
+impl From<Validate> for SettingsValidation {
+    fn from(validate: Validate) -> Self {
+        match validate {
+            Validate::Refuse => Self::Refuse,
+            Validate::Warn => Self::Warn,
         }
     }
 }

@@ -10,6 +10,8 @@
 //! - [`registry`]: [`RuntimeRegistry`], the types one node offers
 //! - [`message`]: [`McpMessage`], one JSON-RPC message as bytes
 //! - [`revision`]: [`Revision`], [`Epoch`], [`Digest`], [`Snapshot`]
+//! - [`settings_schema`]: settings checked against the schema of their type, in words a person can act on
+//! - [`mod@nearest`]: "did you mean"
 //! - [`mod@plan`]: the difference between what runs and what is wanted
 //! - [`error`]: [`GatewayError`]: what failed, whose fault, may one retry
 
@@ -17,19 +19,23 @@ pub mod backend;
 pub mod config;
 pub mod error;
 pub mod message;
+pub mod nearest;
 pub mod plan;
 pub mod reference;
 pub mod registry;
 pub mod revision;
 pub mod runtime;
 pub mod runtime_type;
+pub mod settings_schema;
 
 pub use backend::{Backend, BackendName, EraPin, InvalidBackend};
 pub use config::RuntimeConfig;
 pub use error::{ErrorKind, Fault, GatewayError};
 pub use message::McpMessage;
+pub use nearest::nearest;
 pub use plan::{Change, plan};
 pub use registry::RuntimeRegistry;
 pub use revision::{Digest, Epoch, Revision, Snapshot};
 pub use runtime::{BackendConnection, HttpUpstream, Runtime, RuntimeContext, StderrSink};
 pub use runtime_type::{DynRuntimeType, RuntimeType};
+pub use settings_schema::SettingsSchema;

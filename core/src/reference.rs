@@ -67,31 +67,28 @@ pub fn resolve_json(json: &str, resolve: &dyn Resolve) -> Result<String, Gateway
         return Ok(json.to_owned());
     }
     let mut value = serde_json::from_str(json).map_err(|_| invalid("settings are not JSON"))?;
-    resolve_value(&mut value, &mut Vec::new(), resolve)?;
+    resolve_value(&mut value, "", resolve)?;
     Ok(value.to_string())
 }
 
 fn resolve_value(
     value: &mut serde_json::Value,
-    path: &mut Vec<String>,
+    path: &str,
     resolve: &dyn Resolve,
 ) -> Result<(), GatewayError> {
     match value {
         serde_json::Value::String(text) => {
-            *text = resolve_text(text, resolve).map_err(|error| at(&path.join("."), &error))?;
+            *text = resolve_text(text, resolve).map_err(|error| at(path, &error))?;
         }
         serde_json::Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                path.push(index.to_string());
-                resolve_value(item, path, resolve)?;
-                path.pop();
+                resolve_value(item, &format!("{path}[{index}]"), resolve)?;
             }
         }
         serde_json::Value::Object(members) => {
             for (key, member) in members {
-                path.push(key.clone());
-                resolve_value(member, path, resolve)?;
-                path.pop();
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                resolve_value(member, &path, resolve)?;
             }
         }
         _ => {}

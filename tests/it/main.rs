@@ -29,3 +29,5 @@ mod bad_grpc;
 mod bad_manifests;
 /// Requests that nobody should send: the documented answer each time.
 mod bad_requests;
+/// Settings that their runtime type forbids, sent all the same.
+mod forbidden_settings;

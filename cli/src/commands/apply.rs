@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use omcp_proto::v1::{
-    ApplyManifestRequest, ApplyManifestResponse, ChangeKind, DiffManifestRequest, ManifestChange, Warning,
+    ApplyManifestRequest, ApplyManifestResponse, ChangeKind, ManifestChange, SettingsValidation, Warning,
 };
 use tonic::Status;
 use uuid::Uuid;
 
 use super::diff;
-use crate::args::WriteOptions;
+use crate::args::{CheckOptions, WriteOptions};
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::failure::{Cause, Failure};
@@ -43,9 +43,8 @@ pub struct Args {
     #[arg(long)]
     prune: bool,
 
-    /// Refuse runtime types that no node has described yet, instead of warning
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    check: CheckOptions,
 
     /// Most backends this may delete; without it, a guard stops at 10 or a fifth of all
     #[arg(long, value_name = "N", requires = "prune")]
@@ -59,7 +58,7 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
     let loaded = load(&args.files)?;
     if args.prune && !args.yes && !args.write.dry_run && args.max_deletes.is_none() {
-        confirm_deletes(&loaded, context).await?;
+        confirm_deletes(&loaded, args.check, context).await?;
     }
     let answer = send(&args, &loaded, context).await?;
     warn(&answer.warnings, Some(&loaded));
@@ -86,8 +85,8 @@ pub fn refused(what: &str, status: &Status, loaded: &Loaded) -> Failure {
     Failure::refused(what, status, |violation| loaded.problem(&violation.field, &violation.description))
 }
 
-async fn confirm_deletes(loaded: &Loaded, context: &Context) -> Result<(), Failure> {
-    let request = DiffManifestRequest { manifest: Some(loaded.manifest()), prune: true };
+async fn confirm_deletes(loaded: &Loaded, check: CheckOptions, context: &Context) -> Result<(), Failure> {
+    let request = diff::request(loaded, true, check);
     let answer = context.client()?.manifests().diff_manifest(request).await;
     let answer = answer.map_err(|status| refused("compare the manifest", &status, loaded))?.into_inner();
     let gone = answer.changes.iter().filter(|change| change.kind() == ChangeKind::Deleted);
@@ -104,7 +103,8 @@ async fn send(args: &Args, loaded: &Loaded, context: &Context) -> Result<ApplyMa
         manifest: Some(loaded.manifest()),
         prune: args.prune,
         validate_only: args.write.dry_run,
-        strict: args.strict,
+        strict: args.check.strict,
+        settings_validation: SettingsValidation::from(args.check.validate).into(),
         max_deletes: args.max_deletes.unwrap_or(0),
         request_id: Uuid::new_v4().to_string(),
     };

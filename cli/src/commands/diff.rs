@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use omcp_proto::v1::{ChangeKind, DiffManifestRequest, DiffManifestResponse, FieldChange, ManifestChange};
+use omcp_proto::v1::{
+    ChangeKind, DiffManifestRequest, DiffManifestResponse, FieldChange, ManifestChange, SettingsValidation,
+};
 
 use super::apply;
+use crate::args::CheckOptions;
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::failure::Failure;
 use crate::manifest::node::Node;
-use crate::manifest::write;
+use crate::manifest::{Loaded, write};
 use crate::output::{self, Format};
 use crate::{style, word};
 
@@ -29,6 +32,9 @@ pub struct Args {
     /// Show what --prune would delete
     #[arg(long)]
     prune: bool,
+
+    #[command(flatten)]
+    check: CheckOptions,
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
@@ -45,12 +51,22 @@ pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
 
 async fn compare(args: &Args, context: &Context) -> Result<DiffManifestResponse, Failure> {
     let loaded = apply::load(&args.files)?;
-    let request = DiffManifestRequest { manifest: Some(loaded.manifest()), prune: args.prune };
+    let request = request(&loaded, args.prune, args.check);
     let answer = context.client()?.manifests().diff_manifest(request).await;
     let answer =
         answer.map_err(|status| apply::refused("compare the manifest", &status, &loaded))?.into_inner();
     apply::warn(&answer.warnings, Some(&loaded));
     Ok(answer)
+}
+
+/// The comparison that refuses what an apply with the same options would refuse.
+pub fn request(loaded: &Loaded, prune: bool, check: CheckOptions) -> DiffManifestRequest {
+    DiffManifestRequest {
+        manifest: Some(loaded.manifest()),
+        prune,
+        strict: check.strict,
+        settings_validation: SettingsValidation::from(check.validate).into(),
+    }
 }
 
 fn changed(answer: &DiffManifestResponse) -> impl Iterator<Item = &ManifestChange> {

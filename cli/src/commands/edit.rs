@@ -9,11 +9,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use omcp_proto::convert;
-use omcp_proto::v1::{Backend, ManifestBackend, UpdateBackendRequest, UpdateBackendResponse};
+use omcp_proto::v1::{
+    Backend, ManifestBackend, SettingsValidation, UpdateBackendRequest, UpdateBackendResponse,
+};
 use uuid::Uuid;
 
 use super::apply;
-use crate::args::WriteOptions;
+use crate::args::{CheckOptions, WriteOptions};
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::failure::{Cause, Failure};
@@ -35,6 +37,9 @@ pub struct Args {
 
     #[command(flatten)]
     write: WriteOptions,
+
+    #[command(flatten)]
+    check: CheckOptions,
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
@@ -115,6 +120,8 @@ async fn submit(
     let request = UpdateBackendRequest {
         backend: Some(edited),
         validate_only: args.write.dry_run,
+        strict: args.check.strict,
+        settings_validation: SettingsValidation::from(args.check.validate).into(),
         request_id: Uuid::new_v4().to_string(),
         ..UpdateBackendRequest::default()
     };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use omcp_core::nearest;
 use omcp_proto::v1::RuntimeType;
 use serde_json::Value as Json;
 
@@ -9,7 +10,6 @@ use super::runtimes;
 use crate::context::Context;
 use crate::exit::Outcome;
 use crate::failure::{Cause, Failure};
-use crate::manifest::nearest::nearest;
 use crate::manifest::write;
 use crate::output::{self, Format};
 use crate::style;

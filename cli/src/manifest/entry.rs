@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use omcp_core::nearest;
 use omcp_proto::v1::{BackendSpec, ManifestBackend};
 
-use super::nearest::nearest;
 use super::node::{Member, Node, Value};
 use super::place::{Origin, Shape};
 use super::problem::Problem;

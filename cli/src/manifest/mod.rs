@@ -15,7 +15,6 @@ pub mod entry;
 pub mod from_json;
 pub mod jsonc;
 pub mod mcp_servers;
-pub mod nearest;
 pub mod node;
 pub mod place;
 pub mod problem;
@@ -210,7 +209,7 @@ fn is_list_key(key: &str) -> bool {
 fn report_unknown(reader: &mut Reader<'_>, members: &[Member], map: bool) {
     for member in members.iter().filter(|member| !(is_list_key(&member.key) || map && member.key == "inputs"))
     {
-        let hint = match nearest::nearest(&member.key, ["servers", "backends", "mcpServers"]) {
+        let hint = match omcp_core::nearest(&member.key, ["servers", "backends", "mcpServers"]) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => "a manifest has `servers:` and a list below it".to_owned(),
         };

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use omcp_core::reference::{self, Reference, Resolve};
 use omcp_core::{BackendName, GatewayError};
 use omcp_proto::convert;
-use omcp_proto::v1::{BackendSpec, Warning};
+use omcp_proto::v1::{BackendSpec, SettingsValidation, Warning};
 use prost::Message;
 use serde_json::Value;
 
-use crate::catalog::{Catalog, Verdict};
+use crate::catalog::Catalog;
 use crate::error::{Error, Violation};
 use crate::fleet::Fleet;
 use crate::record::EncodedSpec;
@@ -22,21 +22,29 @@ pub struct Checked {
     pub spec: EncodedSpec,
 }
 
+/// What is refused, and what is a warning.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub spec_len_max: usize,
+    /// Refuse runtime types that nobody has described yet.
+    pub strict: bool,
+    /// What happens to settings that their runtime type forbids.
+    pub settings: SettingsValidation,
+}
+
 /// Collects every violation and warning of one request.
 pub struct Check<'a> {
     catalog: &'a Catalog,
-    spec_len_max: usize,
-    strict: bool,
+    policy: Policy,
     types: BTreeSet<String>,
     violations: Vec<Violation>,
     warnings: Vec<Warning>,
 }
 
 impl<'a> Check<'a> {
-    /// `strict` refuses runtime types that nobody has described yet.
-    pub fn new(catalog: &'a Catalog, spec_len_max: usize, strict: bool) -> Self {
+    pub fn new(catalog: &'a Catalog, policy: Policy) -> Self {
         let (types, violations, warnings) = Default::default();
-        Self { catalog, spec_len_max, strict, types, violations, warnings }
+        Self { catalog, policy, types, violations, warnings }
     }
 
     /// Adds a violation of the request itself.
@@ -59,8 +67,9 @@ impl<'a> Check<'a> {
                 invalid.into_iter().map(|v| Violation::new(format!("{prefix}.{}", v.field), v.reason));
             self.violations.extend(prefixed);
         }
-        if spec.encoded_len() > self.spec_len_max {
-            self.violate(prefix, format!("is longer than {} bytes in all", self.spec_len_max));
+        let max = self.policy.spec_len_max;
+        if spec.encoded_len() > max {
+            self.violate(prefix, format!("is longer than {max} bytes in all"));
         }
         self.references(prefix, spec);
         self.settings(prefix, name, spec);
@@ -103,21 +112,29 @@ impl<'a> Check<'a> {
         if spec.runtime_type.is_empty() || !settings.is_object() {
             return;
         }
-        match self.catalog.check(&spec.runtime_type, &settings) {
-            Verdict::Fits => drop(self.types.insert(spec.runtime_type.clone())),
-            Verdict::Violates(found) => {
-                let prefixed =
-                    found.into_iter().map(|v| Violation::new(format!("{prefix}.{}", v.field), v.reason));
-                self.violations.extend(prefixed);
-            }
-            Verdict::UnknownType(known) => self.unknown_type(prefix, name, &spec.runtime_type, &known),
+        let versions = self.catalog.versions(&spec.runtime_type);
+        if versions.is_empty() {
+            return self.unknown_type(prefix, name, &spec.runtime_type, &self.catalog.names());
         }
+        self.types.insert(spec.runtime_type.clone());
+        let judged = versions.iter().map(|(_, known)| known.violations(&settings));
+        for found in judged.min_by_key(Vec::len).unwrap_or_default() {
+            self.forbidden(name, Violation::new(format!("{prefix}.{}", found.field), found.reason));
+        }
+    }
+
+    fn forbidden(&mut self, name: &str, found: Violation) {
+        if self.policy.settings != SettingsValidation::Warn {
+            return self.violations.push(found);
+        }
+        let message = format!("{}; nodes will reject this backend", found.reason);
+        self.warn("INVALID_SETTINGS", name, found.field, message);
     }
 
     fn unknown_type(&mut self, prefix: &str, name: &str, runtime_type: &str, known: &[String]) {
         let field = format!("{prefix}.runtime.type");
         let message = format!("{runtime_type:?} is not known yet: known types are {}", known.join(", "));
-        if self.strict {
+        if self.policy.strict {
             return self.violate(field, message);
         }
         let message = format!("{message}; its settings are not checked, and no connected node offers it");

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use omcp_proto::v1::{
     ApplyManifestRequest, ApplyManifestResponse, CreateBackendRequest, CreateBackendResponse,
     DeleteBackendRequest, DeleteBackendResponse, DiffManifestRequest, DiffManifestResponse, Manifest,
-    UpdateBackendRequest, UpdateBackendResponse, Warning,
+    SettingsValidation, UpdateBackendRequest, UpdateBackendResponse, Warning,
 };
 use prost::Message;
 
@@ -29,7 +29,7 @@ use crate::publish::Hub;
 use crate::record::EncodedSpec;
 use crate::store::intent::Overlay;
 use crate::store::{Done, Intent, RequestKey, Store, View, Write};
-use check::{Check, Checked};
+use check::{Check, Checked, Policy};
 use manifest::ApplyManifest;
 use mask::Mask;
 use one::{Create, Delete, Update};
@@ -62,8 +62,9 @@ impl Apply {
         request: CreateBackendRequest,
     ) -> Result<CreateBackendResponse, Error> {
         let order = order(actor, "CreateBackend", &request, &request.request_id, request.validate_only)?;
+        let validation = request.settings_validation();
         let backend = request.backend.unwrap_or_default();
-        let mut check = self.check(false);
+        let mut check = Check::new(&self.catalog, self.policy(request.strict, validation));
         let checked = check.backend("backend", &backend.name, backend.spec.as_ref());
         check.offers(&self.fleet);
         let warnings = check.finish()?;
@@ -82,6 +83,7 @@ impl Apply {
         request: UpdateBackendRequest,
     ) -> Result<UpdateBackendResponse, Error> {
         let order = order(actor, "UpdateBackend", &request, &request.request_id, request.validate_only)?;
+        let policy = self.policy(request.strict, request.settings_validation());
         let mask = Mask::parse(&request.update_mask.unwrap_or_default().paths)?;
         let backend = request.backend.unwrap_or_default();
         let name = check::name("backend.name", &backend.name)?;
@@ -95,6 +97,7 @@ impl Apply {
             etag: backend.etag,
             allow_missing: request.allow_missing,
             limits: self.limits,
+            policy,
             catalog: self.catalog.clone(),
             merged: EncodedSpec { bytes: Bytes::new(), hash: Default::default() },
             warnings: Vec::new(),
@@ -127,7 +130,8 @@ impl Apply {
         request: ApplyManifestRequest,
     ) -> Result<ApplyManifestResponse, Error> {
         let order = order(actor, "ApplyManifest", &request, &request.request_id, request.validate_only)?;
-        let (wanted, warnings) = self.wanted(request.manifest.unwrap_or_default(), request.strict)?;
+        let policy = self.policy(request.strict, request.settings_validation());
+        let (wanted, warnings) = self.wanted(request.manifest.unwrap_or_default(), policy)?;
         let max_deletes = request.max_deletes as usize;
         let (prune, limits, changes) = (request.prune, self.limits, Vec::new());
         self.carry_out(order, ApplyManifest { wanted, prune, max_deletes, limits, warnings, changes }).await
@@ -138,7 +142,8 @@ impl Apply {
     /// # Errors
     /// `Invalid`.
     pub fn diff(&self, request: DiffManifestRequest) -> Result<DiffManifestResponse, Error> {
-        let (wanted, warnings) = self.wanted(request.manifest.unwrap_or_default(), false)?;
+        let policy = self.policy(request.strict, request.settings_validation());
+        let (wanted, warnings) = self.wanted(request.manifest.unwrap_or_default(), policy)?;
         let (prune, limits) = (request.prune, self.limits);
         let apply = ApplyManifest {
             wanted,
@@ -153,8 +158,8 @@ impl Apply {
         Ok(DiffManifestResponse { revision: table.revision, changes, warnings })
     }
 
-    fn wanted(&self, manifest: Manifest, strict: bool) -> Result<(Vec<Checked>, Vec<Warning>), Error> {
-        let mut check = self.check(strict);
+    fn wanted(&self, manifest: Manifest, policy: Policy) -> Result<(Vec<Checked>, Vec<Warning>), Error> {
+        let mut check = Check::new(&self.catalog, policy);
         let mut wanted = Vec::with_capacity(manifest.backends.len());
         let mut first = BTreeMap::new();
         for (index, backend) in manifest.backends.iter().enumerate() {
@@ -171,8 +176,8 @@ impl Apply {
         Ok((wanted, check.finish()?))
     }
 
-    fn check(&self, strict: bool) -> Check<'_> {
-        Check::new(&self.catalog, self.limits.spec_len_max, strict)
+    fn policy(&self, strict: bool, settings: SettingsValidation) -> Policy {
+        Policy { spec_len_max: self.limits.spec_len_max, strict, settings }
     }
 
     async fn carry_out<A: Message + Default>(

@@ -7,7 +7,7 @@ use omcp_proto::v1::{
 };
 use prost::Message;
 
-use crate::apply::check::{Check, Checked};
+use crate::apply::check::{Check, Checked, Policy};
 use crate::apply::mask::Mask;
 use crate::catalog::Catalog;
 use crate::config::Limits;
@@ -49,6 +49,7 @@ pub struct Update {
     pub etag: String,
     pub allow_missing: bool,
     pub limits: Limits,
+    pub policy: Policy,
     pub catalog: Arc<Catalog>,
     /// Filled by the plan: what is stored, and what to know about it.
     pub merged: EncodedSpec,
@@ -67,7 +68,7 @@ impl Intent for Update {
             Some(held) => self.mask.merge(&held.decoded(), &wanted),
             None => wanted,
         };
-        let mut check = Check::new(&self.catalog, self.limits.spec_len_max, false);
+        let mut check = Check::new(&self.catalog, self.policy);
         let checked = check.backend("backend", &self.name, Some(&merged));
         self.warnings.extend(check.finish()?);
         self.merged = checked.map_or_else(|| EncodedSpec::of(&merged), |checked| checked.spec);

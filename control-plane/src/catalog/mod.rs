@@ -2,22 +2,16 @@
 //!
 //! The schemas of the built-in types come with the program, so that the first apply is checked
 //! before any node exists. Nodes advertise theirs when they connect, strangers' types included.
-//!
-//! - [`settings`]: checking settings against a schema, in words a person can act on
-//! - [`hint`]: "did you mean"
-
-pub mod hint;
-pub mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use omcp_core::SettingsSchema;
 use omcp_core::revision::SpecHash;
 use omcp_proto::v1::RuntimeType;
 use serde_json::Value;
 
 use crate::error::Violation;
-use settings::SettingsSchema;
 
 /// The built-in types: name and schema, generated from the settings structs of the runtimes.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
@@ -37,15 +31,6 @@ pub type TypeKey = (String, SpecHash);
 pub struct KnownType {
     pub wire: RuntimeType,
     schema: Option<SettingsSchema>,
-}
-
-/// What the settings of a backend are worth.
-#[derive(Debug, PartialEq)]
-pub enum Verdict {
-    Fits,
-    Violates(Vec<Violation>),
-    /// Nobody has described this type yet; these are the known ones.
-    UnknownType(Vec<String>),
 }
 
 /// The types that are known. Memory only, but for the built-in ones.
@@ -90,24 +75,6 @@ impl Catalog {
         Some(key)
     }
 
-    /// Checks settings. If several versions of a type are known, one that accepts them is enough:
-    /// the nodes that have another one say so.
-    pub fn check(&self, type_name: &str, settings: &Value) -> Verdict {
-        let versions = self.versions(type_name);
-        if versions.is_empty() {
-            return Verdict::UnknownType(self.names());
-        }
-        let mut first = None;
-        for version in versions {
-            let violations = version.violations(settings);
-            if violations.is_empty() {
-                return Verdict::Fits;
-            }
-            first.get_or_insert(violations);
-        }
-        first.map_or(Verdict::Fits, Verdict::Violates)
-    }
-
     /// All types by name, then by schema hash.
     pub fn types(&self) -> Vec<(TypeKey, Arc<KnownType>)> {
         self.read().iter().map(|(key, known)| (key.clone(), known.clone())).collect()
@@ -120,9 +87,10 @@ impl Catalog {
         names
     }
 
-    fn versions(&self, type_name: &str) -> Vec<Arc<KnownType>> {
+    /// The versions of a type, by schema hash; none if nobody has described it.
+    pub fn versions(&self, type_name: &str) -> Vec<(TypeKey, Arc<KnownType>)> {
         let range = (type_name.to_owned(), SpecHash::default())..=(type_name.to_owned(), [0xff; 16]);
-        self.read().range(range).map(|(_, known)| known.clone()).collect()
+        self.read().range(range).map(|(key, known)| (key.clone(), known.clone())).collect()
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<TypeKey, Arc<KnownType>>> {
@@ -132,8 +100,7 @@ impl Catalog {
 
 impl KnownType {
     fn new(wire: RuntimeType) -> Self {
-        let schema = SettingsSchema::compile(&wire.name, &wire.settings_schema_json);
-        let schema = schema
+        let schema = compile(&wire)
             .inspect_err(|reason| {
                 tracing::warn!(
                     runtime_type = wire.name,
@@ -149,9 +116,20 @@ impl KnownType {
         (self.wire.name.clone(), schema_hash(&self.wire.settings_schema_json))
     }
 
-    fn violations(&self, settings: &Value) -> Vec<Violation> {
-        self.schema.as_ref().map_or_else(Vec::new, |schema| schema.violations(settings))
+    /// Every violation, with paths that begin with `runtime`. Never quotes a value.
+    pub fn violations(&self, settings: &Value) -> Vec<Violation> {
+        let found = self.schema.as_ref().map_or_else(Vec::new, |schema| schema.violations(settings));
+        let below_runtime = |field: &str| match field {
+            "" => "runtime".to_owned(),
+            field => format!("runtime.{field}"),
+        };
+        found.into_iter().map(|one| Violation::new(below_runtime(&one.field), one.reason)).collect()
     }
+}
+
+fn compile(wire: &RuntimeType) -> Result<SettingsSchema, String> {
+    let schema = serde_json::from_str(&wire.settings_schema_json).map_err(|error| error.to_string())?;
+    SettingsSchema::compile(&wire.name, schema)
 }
 
 fn built_in(name: &str, text: &str) -> KnownType {

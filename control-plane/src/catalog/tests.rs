@@ -29,11 +29,14 @@ fn schema() -> Value {
 fn check(settings: &Value) -> Vec<(String, String)> {
     let catalog = Catalog::default();
     catalog.advertise(vec![custom("mine", &schema())]);
-    match catalog.check("mine", settings) {
-        Verdict::Fits => Vec::new(),
-        Verdict::Violates(found) => found.into_iter().map(|v| (v.field, v.reason)).collect(),
-        Verdict::UnknownType(_) => panic!("the type is known"),
-    }
+    violations(&catalog, "mine", settings).into_iter().map(|v| (v.field, v.reason)).collect()
+}
+
+/// By the only version there is.
+fn violations(catalog: &Catalog, type_name: &str, settings: &Value) -> Vec<Violation> {
+    let versions = catalog.versions(type_name);
+    assert_eq!(versions.len(), 1, "versions of {type_name}");
+    versions[0].1.violations(settings)
 }
 
 #[test]
@@ -76,26 +79,13 @@ fn an_optional_object_is_explained_by_its_own_rules() {
 }
 
 #[test]
-fn unknown_types_name_the_known_ones() {
-    let Verdict::UnknownType(known) = Catalog::default().check("nope", &json!({})) else { panic!() };
-    assert_eq!(known, ["local-process", "remote-http", "remote-sse"]);
-}
-
-#[test]
-fn built_ins_are_checked_before_any_node_exists() {
+fn built_ins_are_known_before_any_node_exists() {
     let catalog = Catalog::default();
-    assert_eq!(catalog.check("local-process", &json!({"command": "x"})), Verdict::Fits);
-    assert!(matches!(catalog.check("local-process", &json!({})), Verdict::Violates(_)));
-    assert!(matches!(catalog.check("remote-http", &json!({})), Verdict::Violates(_)));
-}
-
-#[test]
-fn a_second_version_of_a_type_widens_what_is_accepted() {
-    let catalog = Catalog::default();
-    catalog.advertise(vec![custom("mine", &schema())]);
-    assert!(matches!(catalog.check("mine", &json!({"endpoint": "a:1", "new": 1})), Verdict::Violates(_)));
-    catalog.advertise(vec![custom("mine", &json!({"type": "object"}))]);
-    assert_eq!(catalog.check("mine", &json!({"endpoint": "a:1", "new": 1})), Verdict::Fits);
+    assert_eq!(catalog.names(), ["local-process", "remote-http", "remote-sse"]);
+    assert!(catalog.versions("nope").is_empty());
+    assert_eq!(violations(&catalog, "local-process", &json!({"command": "x"})), []);
+    assert_eq!(violations(&catalog, "local-process", &json!({}))[0].field, "runtime.command");
+    assert_eq!(violations(&catalog, "remote-http", &json!({}))[0].field, "runtime.url");
 }
 
 #[test]
@@ -106,5 +96,7 @@ fn an_unusable_schema_checks_nothing_and_does_no_harm() {
             RuntimeType { name: "odd".into(), settings_schema_json: text.into(), ..RuntimeType::default() };
         assert_eq!(catalog.advertise(vec![wire]).len(), 1);
     }
-    assert_eq!(catalog.check("odd", &json!({"x": 1})), Verdict::Fits);
+    for (_, version) in catalog.versions("odd") {
+        assert_eq!(version.violations(&json!({"x": 1})), []);
+    }
 }

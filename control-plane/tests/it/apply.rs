@@ -123,6 +123,49 @@ async fn unknown_types_are_a_warning_or_with_strict_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forbidden_settings_are_an_error_or_on_request_a_warning() {
+    let plane = Plane::start().await;
+    let mut bad = entry("bad", "x");
+    bad.spec.as_mut().unwrap().settings_json = r#"{"comand":"s3cret","args":7}"#.into();
+    let error = apply(&plane, request(vec![bad.clone()])).await.unwrap_err();
+    assert_eq!(fields(&error).len(), 3, "{:?}", fields(&error));
+
+    let settings_validation = SettingsValidation::Warn.into();
+    let warn = |backends| ApplyManifestRequest { settings_validation, ..request(backends) };
+    let diff = DiffManifestRequest {
+        settings_validation,
+        manifest: warn(vec![bad.clone()]).manifest,
+        ..Default::default()
+    };
+    let told = plane.manifests().await.diff_manifest(diff).await.unwrap().into_inner().warnings;
+    let applied = apply(&plane, warn(vec![bad.clone()])).await.unwrap();
+    assert_eq!((applied.revision, &applied.warnings), (1, &told));
+    let seen: Vec<_> =
+        told.iter().map(|w| (w.reason.as_str(), w.backend.as_str(), w.field.as_str())).collect();
+    for field in ["comand", "command", "args"] {
+        let field = format!("backends[0].runtime.{field}");
+        assert!(seen.contains(&("INVALID_SETTINGS", "bad", &field)), "{field} in {seen:?}");
+    }
+    assert!(told.iter().all(|warning| !warning.message.contains("s3cret")), "{told:?}");
+
+    let mut backends = plane.backends().await;
+    let other =
+        |name: &str| Some(Backend { name: name.into(), spec: bad.spec.clone(), ..Default::default() });
+    let create = CreateBackendRequest { backend: other("other"), ..Default::default() };
+    assert_eq!(backends.create_backend(create.clone()).await.unwrap_err().code(), Code::InvalidArgument);
+    let created =
+        backends.create_backend(CreateBackendRequest { settings_validation, ..create }).await.unwrap();
+    assert_eq!(created.into_inner().warnings.len(), 3);
+    let mut changed = other("other");
+    changed.as_mut().unwrap().spec.as_mut().unwrap().display_name = "changed".into();
+    let update = UpdateBackendRequest { backend: changed, ..Default::default() };
+    assert_eq!(backends.update_backend(update.clone()).await.unwrap_err().code(), Code::InvalidArgument);
+    let updated =
+        backends.update_backend(UpdateBackendRequest { settings_validation, ..update }).await.unwrap();
+    assert_eq!(updated.into_inner().warnings.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mass_deletion_needs_to_be_asked_for() {
     let plane = Plane::start().await;
     plane.apply_all(many(60)).await;
@@ -179,7 +222,11 @@ async fn diff_and_validate_only_write_nothing_and_export_gives_back_what_was_app
     let rehearsed = apply(&plane, rehearsed).await.unwrap();
     assert_eq!((rehearsed.revision, rehearsed.changes.len()), (0, 2));
     let mut manifests = plane.manifests().await;
-    let diff = |backends, prune| DiffManifestRequest { manifest: Some(Manifest { backends }), prune };
+    let diff = |backends, prune| DiffManifestRequest {
+        manifest: Some(Manifest { backends }),
+        prune,
+        ..Default::default()
+    };
     assert_eq!(
         manifests.diff_manifest(diff(backends.clone(), false)).await.unwrap().into_inner().changes.len(),
         2

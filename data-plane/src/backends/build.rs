@@ -186,7 +186,7 @@ mod tests {
     fn the_field_of_an_error_is_told() {
         for (kind, text, field) in [
             (ErrorKind::InvalidSettings, "command: no file /x", "runtime.command"),
-            (ErrorKind::MissingReference, "args.0: ${X} has no value: set X", "runtime.args.0"),
+            (ErrorKind::MissingReference, "args[0]: ${X} has no value: set X", "runtime.args[0]"),
             (ErrorKind::InvalidSettings, "settings do not fit runtime type x: line 1 column 2", ""),
             (ErrorKind::UnknownRuntime, "runtime type \"x\" is not offered", "runtime.type"),
             (ErrorKind::Internal, "runtime: panicked", ""),

@@ -1,10 +1,17 @@
-//! [`nearest`]: "did you mean".
+//! "Did you mean": the known word nearest to a mistyped one.
+
+/// Longest word that is compared: longer ones are no slips of the finger, and the cost is quadratic.
+const WORD_LEN_MAX: usize = 64;
 
 /// The candidate closest to a mistyped word, if one is close enough to be meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > WORD_LEN_MAX {
+        return None;
+    }
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len() <= WORD_LEN_MAX)
         .map(|candidate| (distance(&fold(word), &fold(candidate)), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

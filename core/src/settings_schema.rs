@@ -1,11 +1,15 @@
-//! Checking settings against a JSON Schema, in words a person can act on.
+//! [`SettingsSchema`]: settings checked against the JSON Schema of their runtime type, in words a person
+//! can act on.
+//!
+//! The control plane refuses with these words what no node can build; a node explains with them what it
+//! could not build. No value is ever quoted: on a node it may be a resolved secret.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-use crate::catalog::hint;
-use crate::error::Violation;
+use crate::backend::InvalidBackend;
+use crate::nearest::nearest;
 
 /// Violations reported per backend: enough to correct them all at once, little enough to read.
 const VIOLATIONS_MAX: usize = 32;
@@ -22,15 +26,15 @@ impl SettingsSchema {
     /// Compiles a schema. References to other documents are not followed.
     ///
     /// # Errors
-    /// The text is no JSON Schema; says why.
-    pub fn compile(type_name: &str, text: &str) -> Result<Self, String> {
-        let schema: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    /// It is no JSON Schema; says why.
+    pub fn compile(type_name: &str, schema: Value) -> Result<Self, String> {
         let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
         Ok(Self { type_name: type_name.to_owned(), schema, validator })
     }
 
-    /// Every violation, with paths below `runtime`. Never quotes a value: it may be a secret.
-    pub fn violations(&self, settings: &Value) -> Vec<Violation> {
+    /// Every violation, with the path of the field below the settings (`args[1]`, `tls.ca`), which is
+    /// empty for the settings as a whole.
+    pub fn violations(&self, settings: &Value) -> Vec<InvalidBackend> {
         let mut found = Vec::new();
         for error in self.validator.iter_errors(settings) {
             self.explain(&error, &mut found);
@@ -39,14 +43,14 @@ impl SettingsSchema {
         found
     }
 
-    fn explain(&self, error: &ValidationError<'_>, found: &mut Vec<Violation>) {
+    fn explain(&self, error: &ValidationError<'_>, found: &mut Vec<InvalidBackend>) {
         let path = path(error);
         match error.kind() {
             ValidationErrorKind::Type { kind } => found.push(wrong_type(path, kind, error.instance())),
             _ if holds_reference(error.instance()) && is_about_value(error.kind()) => {}
             ValidationErrorKind::Required { property } => {
-                let field = format!("{path}.{}", property.as_str().unwrap_or_default());
-                found.push(Violation::new(
+                let field = below(&path, property.as_str().unwrap_or_default());
+                found.push(InvalidBackend::new(
                     field,
                     format!("is missing: runtime type {} needs it", self.type_name),
                 ));
@@ -59,21 +63,21 @@ impl SettingsSchema {
                 self.explain_branch(path, context, found);
             }
             ValidationErrorKind::Enum { options } => {
-                found.push(Violation::new(path, format!("must be one of {options}")));
+                found.push(InvalidBackend::new(path, format!("must be one of {options}")));
             }
-            _ => found.push(Violation::new(path, error.masked().to_string())),
+            _ => found.push(InvalidBackend::new(path, error.masked().to_string())),
         }
     }
 
-    fn unknown(&self, error: &ValidationError<'_>, path: &str, name: &str) -> Violation {
+    fn unknown(&self, error: &ValidationError<'_>, path: &str, name: &str) -> InvalidBackend {
         let mut reason = format!("is not a setting of runtime type {}", self.type_name);
         let known = self.properties(error.schema_path().as_str());
-        match hint::nearest(name, known.iter().map(String::as_str)) {
+        match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => reason.push_str(&format!("; did you mean {near}?")),
             None if !known.is_empty() => reason.push_str(&format!("; it has {}", known.join(", "))),
             None => {}
         }
-        Violation::new(format!("{path}.{name}"), reason)
+        InvalidBackend::new(below(path, name), reason)
     }
 
     /// The properties beside the keyword at `keyword`.
@@ -88,40 +92,44 @@ impl SettingsSchema {
         &self,
         path: String,
         branches: &[Vec<ValidationError<'static>>],
-        found: &mut Vec<Violation>,
+        found: &mut Vec<InvalidBackend>,
     ) {
         let fits_shape = |branch: &&Vec<ValidationError<'static>>| {
             !branch.iter().any(|error| {
-                matches!(error.kind(), ValidationErrorKind::Type { .. })
-                    && crate::catalog::settings::path(error) == path
+                matches!(error.kind(), ValidationErrorKind::Type { .. }) && self::path(error) == path
             })
         };
         match branches.iter().filter(fits_shape).min_by_key(|branch| branch.len()) {
             Some(branch) => branch.iter().for_each(|error| self.explain(error, found)),
-            None => found.push(Violation::new(path, "has none of the allowed forms")),
+            None => found.push(InvalidBackend::new(path, "has none of the allowed forms")),
         }
     }
 }
 
-/// `/args/1` as a person writes it: `runtime.args[1]`.
+/// `/args/1` as a person writes it: `args[1]`.
 fn path(error: &ValidationError<'_>) -> String {
-    let mut path = "runtime".to_owned();
+    let mut path = String::new();
     for segment in error.instance_path() {
         match segment {
-            jsonschema::paths::LocationSegment::Property(name) => {
-                path.push('.');
-                path.push_str(&name);
-            }
+            jsonschema::paths::LocationSegment::Property(name) => path = below(&path, &name),
             jsonschema::paths::LocationSegment::Index(index) => path.push_str(&format!("[{index}]")),
         }
     }
     path
 }
 
-fn wrong_type(path: String, kind: &TypeKind, instance: &Value) -> Violation {
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn wrong_type(path: String, kind: &TypeKind, instance: &Value) -> InvalidBackend {
     let want = match kind {
         TypeKind::Single(one) => one.to_string(),
-        TypeKind::Multiple(many) => many.iter().map(|one| one.to_string()).collect::<Vec<_>>().join(" or "),
+        TypeKind::Multiple(many) => {
+            // What may be null may be left out, which nobody needs to be told here.
+            let named = many.iter().map(|one| one.to_string()).filter(|one| one != "null");
+            named.collect::<Vec<_>>().join(" or ")
+        }
     };
     let is = match instance {
         Value::Null => "null",
@@ -132,7 +140,7 @@ fn wrong_type(path: String, kind: &TypeKind, instance: &Value) -> Violation {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    Violation::new(path, format!("must be {want}, but is {is}"))
+    InvalidBackend::new(path, format!("must be {want}, but is {is}"))
 }
 
 /// Whether a `${...}` stands in `value`: what it will be is known on the node only.
