@@ -10,8 +10,10 @@
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
 //! - [`settings`]: numbers with a unit, bounds and a default
+//! - [`conformance`]: the suite that every runtime passes
 
 pub mod answers;
+pub mod conformance;
 pub mod event_stream;
 pub mod http_client;
 pub mod http_endpoint;
