@@ -8,7 +8,7 @@ use omcp_proto::v1::{Backend, BackendSpec, UpdateBackendRequest};
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::client::{Legacy, Modern};
 use omcp_tests::harness::load::Load;
-use omcp_tests::harness::manifest::{http, sse, stdio};
+use omcp_tests::harness::manifest::{http, manifest, sse, stdio};
 use omcp_tests::harness::node::Node;
 use omcp_tests::harness::server::Server;
 use omcp_tests::harness::wait::{self, holds};
@@ -98,7 +98,7 @@ async fn a_bad_backend_blocks_only_itself() -> Result<()> {
     let cluster = Cluster::start(NODES);
     let mut backends = twenty(&http_server, &sse_server);
     let unknown = json!({ "id": "typo", "runtime": { "type": "local-process", "command": "x", "agrs": [] } });
-    let refused = cluster.try_apply(&[unknown]).expect(2);
+    let refused = cluster.try_apply(std::slice::from_ref(&unknown)).expect(2);
     for part in ["agrs", "args", "typo"] {
         ensure!(refused.stderr.contains(part), "{part} is not in {}", refused.stderr);
     }
@@ -106,11 +106,14 @@ async fn a_bad_backend_blocks_only_itself() -> Result<()> {
     let missing =
         json!({ "id": "missing", "runtime": { "type": "local-process", "command": "/no/such/program" } });
     let stranger = json!({ "id": "stranger", "runtime": { "type": "carrier-pigeon", "loft": "north" } });
-    backends.extend([missing, stranger]);
-    let applied = cluster.try_apply(&backends).expect(8);
+    backends.extend([unknown, missing, stranger]);
+    let text = manifest(&backends);
+    let applied = cluster.try_apply_text(&text, &["--wait", "--validate=warn"]).expect(8);
     ensure!(applied.text().contains("/no/such/program"), "{}", applied.text());
     for node in &cluster.nodes {
-        for (backend, reason) in [("missing", "/no/such/program"), ("stranger", "carrier-pigeon")] {
+        for (backend, reason) in
+            [("typo", "agrs"), ("missing", "/no/such/program"), ("stranger", "carrier-pigeon")]
+        {
             let status = cluster.status(backend, node.name());
             assert_eq!(status["state"], "rejected", "{status}");
             ensure!(status["reason"].as_str().is_some_and(|text| text.contains(reason)), "{status}");
