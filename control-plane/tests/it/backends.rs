@@ -231,8 +231,6 @@ async fn a_watch_ends_when_the_control_plane_stops() {
     let mut stream =
         plane.backends().await.watch_backends(WatchBackendsRequest::default()).await.unwrap().into_inner();
     answer(&mut stream).await;
-    let started = std::time::Instant::now();
-    plane.stop().await;
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    tokio::time::timeout(PATIENCE, plane.stop()).await.expect("an end in time");
     assert_eq!(reason(&stream.message().await.unwrap_err()), (Code::Unavailable, "STOPPING".into()));
 }

@@ -1,6 +1,6 @@
 //! The sync stream: what a node receives, and when.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use omcp_core::Digest;
 use omcp_proto::v1::sync_request::Body as Said;
@@ -180,14 +180,13 @@ async fn a_node_that_does_not_confirm_gets_four_frames_and_later_one_batch() {
     let mut node = plane.node("n1").await;
     node.reach(revision).await;
     node.acks = false;
-    let mut last = 0;
-    for n in 0..50 {
-        last = plane.apply_all(vec![entry("a", &format!("c{n}"))]).await;
-        tokio::time::sleep(Duration::from_millis(6)).await;
+    for n in 0..4 {
+        let revision = plane.apply_all(vec![entry("a", &format!("in the window {n}"))]).await;
+        node.reach(revision).await;
     }
-    let before = node.batches;
-    while node.batches - before < 4 {
-        node.next().await.unwrap().unwrap();
+    let mut last = 0;
+    for n in 0..10 {
+        last = plane.apply_all(vec![entry("a", &format!("beyond it {n}"))]).await;
     }
     let more = tokio::time::timeout(Duration::from_millis(100), node.inbound.message()).await;
     assert!(more.is_err(), "the window is closed: {more:?}");
@@ -200,7 +199,7 @@ async fn a_node_that_does_not_confirm_gets_four_frames_and_later_one_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_snapshot_comes_in_small_chunks_and_is_shared() {
+async fn a_large_snapshot_comes_in_small_chunks_to_all_who_ask() {
     let plane = Plane::start().await;
     let mut last = 0;
     for part in many(3000).chunks(1000) {
@@ -213,7 +212,6 @@ async fn a_large_snapshot_comes_in_small_chunks_and_is_shared() {
         });
         last = plane.apply_all(large.collect()).await;
     }
-    let started = Instant::now();
     let mut nodes = futures_util::future::join_all(
         (0..8).map(|n| plane.node(["a", "b", "c", "d", "e", "f", "g", "h"][n])),
     )
@@ -222,7 +220,6 @@ async fn a_large_snapshot_comes_in_small_chunks_and_is_shared() {
         node.reach(last).await;
         assert_eq!((node.snapshots, node.held.len()), (1, 3000));
     }
-    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -289,9 +286,7 @@ async fn stopping_asks_nodes_to_come_back_and_does_not_hang() {
     node.reach(revision).await;
     // A peer that neither reads nor leaves.
     let deaf = plane.node("deaf").await;
-    let started = Instant::now();
-    plane.stop().await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    tokio::time::timeout(PATIENCE, plane.stop()).await.expect("an end in time");
     let mut told = false;
     let end = loop {
         match node.next().await {

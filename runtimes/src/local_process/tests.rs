@@ -129,9 +129,7 @@ async fn a_closed_output_is_an_end() {
 async fn a_stubborn_and_talkative_program_is_ended() {
     let mut connection = shell("trap '' TERM; while :; do echo \"$ANSWER\"; done").await;
     assert!(connection.recv().await.unwrap().is_some());
-    let begin = Instant::now();
-    connection.close().await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(3));
+    timeout(Duration::from_secs(20), connection.close()).await.expect("an end").unwrap();
 }
 
 #[test]
@@ -147,13 +145,13 @@ fn what_cannot_work_is_refused_by_field() {
     ] {
         assert_eq!(refusal(settings), want);
     }
-    for settings in [
-        json!({}),
-        json!({ "command": "sh", "cwd": "/" }),
-        json!({ "command": "sh", "call_timeout_ms": 0 }),
-        json!({ "command": "sh", "line_len_max": 5 }),
+    for (settings, want) in [
+        (json!({}), "command"),
+        (json!({ "command": "sh", "cwd": "/" }), "cwd"),
+        (json!({ "command": "sh", "call_timeout_ms": 0 }), "call_timeout_ms"),
+        (json!({ "command": "sh", "line_len_max": 5 }), "line_len_max"),
     ] {
-        assert!(refusal(settings).starts_with("settings do not fit runtime type local-process"));
+        assert!(refusal(settings.clone()).starts_with(&format!("{want}: ")), "{}", refusal(settings));
     }
 }
 

@@ -60,10 +60,8 @@ async fn the_status_of_an_exit_is_told() {
 async fn closed_stdin_is_enough_for_the_polite() {
     let (mut process, pipes) = start("cat");
     drop(pipes);
-    let begin = Instant::now();
     process.stop(StopGrace::default()).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(1));
-    assert_eq!(process.exit().unwrap().code(), Some(0));
+    assert_eq!(process.exit().unwrap().code(), Some(0), "no signal was needed");
     process.stop(StopGrace::default()).await.unwrap();
 }
 

@@ -370,7 +370,7 @@ fn the_fast_path_is_told_and_bad_settings_name_the_field() {
         (json!({ "url": "http://u@h/" }), "url: must not hold a user name or password; use headers"),
         (
             json!({ "url": "http://h/", "message_len_max": 0 }),
-            "settings do not fit runtime type remote-http: line 1 column 39",
+            "message_len_max: value is less than the minimum of 1024",
         ),
     ] {
         let Err(error) = build(&RemoteHttp, &settings) else { panic!("{settings} accepted") };
