@@ -10,7 +10,7 @@
 //! - [`front`], [`session`]: MCP clients come in
 //! - [`upstream`]: the way out to backends that are HTTP servers
 //! - [`admin`]: health, metrics, logs and state of this node
-//! - [`failure`], [`backoff`], [`telemetry`]: small things used all over
+//! - [`failure`], [`telemetry`]: small things used all over
 //!
 //! A program with runtime types of its own is this node with a longer registry:
 //!
@@ -22,7 +22,6 @@
 
 pub mod admin;
 pub mod backends;
-pub mod backoff;
 pub mod config;
 pub mod failure;
 pub mod front;

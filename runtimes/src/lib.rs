@@ -10,9 +10,11 @@
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
 //! - [`settings`]: numbers with a unit, bounds and a default
+//! - [`backoff`]: how long to wait before trying again
 //! - [`conformance`]: the suite that every runtime passes
 
 pub mod answers;
+pub mod backoff;
 pub mod conformance;
 pub mod event_stream;
 pub mod http_client;

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use omcp_core::GatewayError;
+use omcp_runtimes::backoff;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::eras::Eras;
-use crate::backoff;
 
 /// First wait after a failed probe: most failures are a server that is just starting.
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);

@@ -18,7 +18,7 @@ use super::report::reports;
 use super::session::{Action, Fault, Session};
 use super::view::View;
 use crate::backends::BackendSet;
-use crate::backoff::{full_jitter, random_below};
+use omcp_runtimes::backoff::{full_jitter, random_below};
 
 /// Shortest silence after which the stream is taken for dead: three and a half of the usual heartbeats.
 const IDLE_DEADLINE: Duration = Duration::from_secs(35);

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::held::{Held, read_piece};
-use crate::backoff::full_jitter;
+use omcp_runtimes::backoff::full_jitter;
 
 /// Files kept: the newest may be torn, the one before may be what crashes the node.
 pub const FILES_MAX: usize = 3;
