@@ -11,6 +11,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answers;
 
+/// What an event may hold beside its message, bytes: an id, a name, the names of the fields.
+const EVENT_FRAME_LEN_MAX: usize = 1024;
+
 /// Whether an answer is an event stream.
 pub fn is_event_stream<B>(response: &Response<B>) -> bool {
     has_media_type(response, "text/event-stream")
@@ -27,6 +30,7 @@ pub fn has_media_type<B>(response: &Response<B>, wanted: &str) -> bool {
 pub struct EventStream {
     body: Incoming,
     decoder: Decoder,
+    message_len_max: usize,
     idle_timeout: Option<Duration>,
     idle_until: Option<Instant>,
     ended: bool,
@@ -36,10 +40,19 @@ pub struct EventStream {
 
 impl EventStream {
     /// `idle_timeout` is reset by every byte, comments included.
-    pub fn new(body: Incoming, event_len_max: usize, idle_timeout: Option<Duration>) -> Self {
-        let decoder = Decoder::new(event_len_max);
+    pub fn new(body: Incoming, message_len_max: usize, idle_timeout: Option<Duration>) -> Self {
+        let decoder = Decoder::new(message_len_max.saturating_add(EVENT_FRAME_LEN_MAX));
         let idle_until = idle_timeout.map(|idle| Instant::now() + idle);
-        Self { body, decoder, idle_timeout, idle_until, ended: false, last_event_id: None, retry: None }
+        Self {
+            body,
+            decoder,
+            message_len_max,
+            idle_timeout,
+            idle_until,
+            ended: false,
+            last_event_id: None,
+            retry: None,
+        }
     }
 
     /// The next event; `None` at the end. Cancel safe.
@@ -48,8 +61,7 @@ impl EventStream {
     /// `Closed`: the stream broke. `Timeout`: it was silent for too long. `Protocol`: an overlong event.
     pub async fn next(&mut self) -> Result<Option<Event>, GatewayError> {
         loop {
-            let event =
-                self.decoder.next_event().map_err(|error| GatewayError::protocol(error.to_string()))?;
+            let event = self.decoder.next_event().map_err(|_| self.too_long())?;
             if let Some(event) = event.or_else(|| if self.ended { self.decoder.finish() } else { None }) {
                 self.note(&event);
                 return Ok(Some(event));
@@ -69,6 +81,9 @@ impl EventStream {
         while let Some(event) = self.next().await? {
             if event.event.is_some() || event.data.is_empty() {
                 continue;
+            }
+            if event.data.len() > self.message_len_max {
+                return Err(self.too_long());
             }
             match answers::messages(event.data) {
                 Ok(messages) => return Ok(Some(messages)),
@@ -115,6 +130,13 @@ impl EventStream {
             self.last_event_id = Some(id.clone()).filter(|id| !id.is_empty());
         }
         self.retry = event.retry_ms.map(Duration::from_millis).or(self.retry);
+    }
+
+    fn too_long(&self) -> GatewayError {
+        GatewayError::protocol(format!(
+            "the server sent a message longer than {} bytes",
+            self.message_len_max
+        ))
     }
 
     fn silent(&self) -> GatewayError {

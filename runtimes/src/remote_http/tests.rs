@@ -219,6 +219,29 @@ async fn an_overlong_event_is_not_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_message_may_be_as_long_as_allowed_and_no_longer() {
+    let server = legacy(|seen| {
+        let len = if seen.rpc() == "fits" { 1024 } else { 1025 };
+        let frame = result(&seen.id());
+        let fill = "x".repeat(len - frame.len() - r#""f":"""#.len());
+        events(format!(
+            "id: e1\nevent: message\ndata: {}\n\n",
+            frame.replace("{}", &format!(r#"{{"f":"{fill}"}}"#))
+        ))
+    })
+    .await;
+    let settings = json!({ "url": server.url("/mcp"), "message_len_max": 1024 });
+    let mut connection = build(&RemoteHttp, &settings).unwrap().connect().await.unwrap();
+    handshake(&mut *connection).await;
+    connection.send(request(1, "fits")).await.unwrap();
+    assert!(next(&mut *connection).await["result"]["f"].is_string());
+    connection.send(request(2, "longer")).await.unwrap();
+    let answer = next(&mut *connection).await;
+    assert_eq!(answer["error"]["message"], "the server sent a message longer than 1024 bytes");
+    assert_eq!(reason(&answer), "protocol_violation");
+}
+
+#[tokio::test]
 async fn a_lost_session_is_told_twice() {
     for (status, body) in [
         (404, ""),
