@@ -6,6 +6,7 @@
 //! - [`local_process`]: a program on the node's machine
 //! - [`remote_http`]: a server behind Streamable HTTP, of any revision
 //! - [`remote_sse`]: a server behind HTTP+SSE, revision 2024-11-05
+//! - [`tcp`]: a server behind a TCP or Unix socket
 //! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
@@ -28,6 +29,7 @@ pub mod remote_http;
 pub mod remote_sse;
 pub mod settings;
 pub mod stderr;
+pub mod tcp;
 #[cfg(test)]
 mod test_server;
 
@@ -42,5 +44,6 @@ fn list() -> Result<RuntimeRegistry, GatewayError> {
     RuntimeRegistry::new()
         .with(local_process::LocalProcess)?
         .with(remote_http::RemoteHttp)?
-        .with(remote_sse::RemoteSse)
+        .with(remote_sse::RemoteSse)?
+        .with(tcp::Tcp)
 }
