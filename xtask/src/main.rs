@@ -6,6 +6,7 @@
 //! - [`cargo`]: the steps that are cargo commands
 //! - [`tools`]: pinned tools from npm and PyPI
 //! - [`stage`]: the gateway's own programs, started around a manifest
+//! - [`kit`]: the conformance kit of the runtimes, over every type
 //! - [`conformance`]: the official suite, directly and through the gateway
 //! - [`interop`]: other people's clients and servers, directly and through the gateway
 
@@ -13,6 +14,7 @@ mod cargo;
 mod conformance;
 mod folders;
 mod interop;
+mod kit;
 mod process;
 mod report;
 mod stage;
@@ -33,7 +35,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Everything that has to pass: format, lints, unit, integration, conformance, interop, schemas, protos
+    /// Everything that has to pass: format, lints, unit, integration, runtimes, conformance, interop, schemas,
+    /// protos
     Test,
     /// Tests beside the code and in its documentation
     Unit,
@@ -42,6 +45,8 @@ enum Chore {
         /// Only stories whose name contains this
         filter: Option<String>,
     },
+    /// The conformance kit of the runtimes, over every type
+    Kit,
     /// The official MCP conformance suite, directly and through the gateway
     Conformance,
     /// Other people's clients and servers, directly and through the gateway
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         Chore::Test => test(&mut report),
         Chore::Unit => cargo::unit(&mut report),
         Chore::It { filter } => cargo::integration(&mut report, filter.as_deref()),
+        Chore::Kit => kit::run(&mut report, true),
         Chore::Conformance => conformance::run(&mut report),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
         Chore::Bench { options } => cargo::bench(&mut report, &options),
@@ -83,6 +89,7 @@ fn test(report: &mut Report) {
     cargo::unit(report);
     cargo::integration(report, None);
     tools::protos(report);
+    kit::run(report, false);
     conformance::run(report);
     interop::run(report, "");
 }

@@ -1,4 +1,5 @@
-//! The other end of the conformance kit as a program: over standard input and output, TCP or a Unix socket.
+//! The other end of the conformance kit as a program: over standard input and output, TCP, a Unix socket or
+//! HTTP.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use omcp_runtimes::conformance::peer::Machine;
 use omcp_runtimes::conformance::peer::lines::{End, serve};
+use omcp_tests::kit::http_peer;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -26,6 +28,9 @@ struct Arguments {
     /// Listen on this Unix socket
     #[arg(long, value_name = "PATH")]
     unix: Option<PathBuf>,
+    /// Serve Streamable HTTP at /mcp and HTTP+SSE at /sse of this address; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["stdio", "tcp", "unix", "token"])]
+    http: Option<String>,
     /// Insist on this token before anything else
     #[arg(long)]
     token: Option<String>,
@@ -43,14 +48,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
+    if let Some(address) = &arguments.http {
+        let listener = bind(address).await?;
+        return Ok(http_peer::serve(listener, crash).await?);
+    }
     let machine = move || match &arguments.token {
         Some(token) => Machine::guarded(token.as_str()),
         None => Machine::new(),
     };
     match (&arguments.tcp, &arguments.unix) {
         (Some(address), _) => {
-            let listener = TcpListener::bind(address).await.with_context(|| format!("bind {address}"))?;
-            announce(&listener.local_addr()?.to_string())?;
+            let listener = bind(address).await?;
             loop {
                 converse(listener.accept().await?.0, machine());
             }
@@ -72,6 +80,12 @@ async fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
+async fn bind(address: &str) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("bind {address}"))?;
+    announce(&listener.local_addr()?.to_string())?;
+    Ok(listener)
+}
+
 fn announce(address: &str) -> Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {address}")?;
@@ -88,7 +102,11 @@ fn converse(stream: impl AsyncRead + AsyncWrite + Send + 'static, machine: Machi
 fn finish(served: std::io::Result<End>) {
     match served {
         Ok(End::Closed) => {}
-        Ok(End::Died) => std::process::exit(CRASH_STATUS),
+        Ok(End::Died) => crash(),
         Err(error) => eprintln!("omcp-kit-peer: a conversation broke: {error}"),
     }
+}
+
+fn crash() {
+    std::process::exit(CRASH_STATUS);
 }

@@ -21,10 +21,10 @@ impl Subject for LocalProcess {
 
     fn bad_settings(&self) -> Vec<BadSettings> {
         vec![
-            BadSettings::new(json!({}), ""),
+            BadSettings::new(json!({}), "command"),
             BadSettings::new(json!({ "command": "no-such-program" }), "command"),
             BadSettings::new(json!({ "command": "sh", "working_dir": "/no/such/folder" }), "working_dir"),
-            BadSettings::new(json!({ "command": "sh", "call_timeout_ms": 0 }), ""),
+            BadSettings::new(json!({ "command": "sh", "call_timeout_ms": 0 }), "call_timeout_ms"),
         ]
     }
 

@@ -1,14 +1,24 @@
 //! The conformance kit run over every runtime type: one file per type, one list.
 //!
 //! - [`program`]: the kit's peer as a program of its own
-//! - [`local_process`]: the built-in types
+//! - [`http_peer`]: how that program carries it over HTTP
+//! - [`local_process`], [`tcp`], [`http`]: the built-in types
 
+pub mod http;
+pub mod http_peer;
 pub mod local_process;
 pub mod program;
+pub mod tcp;
 
 use omcp_runtimes::conformance::Subject;
 
 /// Every runtime that has to pass, in the order of the report.
 pub fn subjects() -> Vec<Box<dyn Subject>> {
-    vec![Box::new(local_process::LocalProcess)]
+    vec![
+        Box::new(local_process::LocalProcess),
+        Box::new(tcp::Tcp::Token),
+        Box::new(tcp::Tcp::Unix),
+        Box::new(http::Http::Streamable),
+        Box::new(http::Http::Sse),
+    ]
 }

@@ -42,13 +42,13 @@ pub async fn call(bench: &mut Bench<'_>) -> Result<(), String> {
 /// Every call gets its own answer once, in whatever order the peer has them, and no answer is lost when
 /// the future of `recv` is dropped.
 pub async fn interleaved(bench: &mut Bench<'_>) -> Result<(), String> {
-    let hold = bench.traits.in_flight.max(1) as u64;
+    let most = (bench.traits.in_flight as u64).clamp(1, IN_FLIGHT_MAX);
+    // No group may stay incomplete at the end.
+    let hold = (1..=most).rev().find(|hold| CALLS.is_multiple_of(*hold)).unwrap_or(1);
     let mut caller = bench.caller().await?;
     let (mut asked, mut open) = (0, HashSet::new());
     while asked < CALLS || !open.is_empty() {
         let heard = if asked < CALLS && (open.len() as u64) < IN_FLIGHT_MAX {
-            // The last calls are no full group for the peer to hold.
-            let hold = if asked < CALLS - CALLS % hold { hold } else { 1 };
             open.insert(caller.ask("kit/echo", json!({ "hold": hold, "n": asked })).await?);
             asked += 1;
             caller.next_now()?

@@ -42,7 +42,7 @@ pub async fn settings(bench: &mut Bench<'_>) -> Result<(), String> {
     let mut unknown: Value = serde_json::from_str(bench.peer.config().settings())
         .map_err(|error| format!("the peer's settings are no JSON: {error}"))?;
     unknown[UNKNOWN_SETTING] = json!(1);
-    bad.push(BadSettings::new(unknown, ""));
+    bad.push(BadSettings::new(unknown, UNKNOWN_SETTING));
     for BadSettings { settings, mentions } in bad {
         let config = RuntimeConfig::new(bench.subject.type_name(), settings.to_string());
         let Err(error) = bench.create(&config) else { return Err(format!("accepted: {settings}")) };
