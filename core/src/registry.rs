@@ -9,7 +9,14 @@ use crate::reference::{self, Resolve};
 use crate::runtime::{Runtime, RuntimeContext};
 use crate::runtime_type::DynRuntimeType;
 
-/// One visible list of runtime types. Built-ins and strangers enter by the same door.
+/// One visible list of runtime types. Built-ins and strangers enter by the same door:
+///
+/// ```ignore
+/// let registry = omcp_runtimes::builtin().with(MyRuntime)?;
+/// ```
+///
+/// A node takes a registry when it starts and keeps it: types do not come and go while it runs. It tells
+/// the control plane names and schemas of all of them.
 #[derive(Clone, Default)]
 pub struct RuntimeRegistry {
     types: BTreeMap<String, Arc<dyn DynRuntimeType>>,
@@ -20,7 +27,7 @@ impl RuntimeRegistry {
         Self::default()
     }
 
-    /// Adds a type.
+    /// Adds a type. Order does not matter.
     ///
     /// # Errors
     /// The name is taken: two meanings of one word in YAML would be a trap.
@@ -42,7 +49,8 @@ impl RuntimeRegistry {
         self.types.values()
     }
 
-    /// Resolves the references of `config` and builds its runtime. No I/O.
+    /// Resolves the references of `config` and builds its runtime. Nothing is dialled or started. What
+    /// `create` says is passed on as it is.
     ///
     /// # Errors
     /// `UnknownRuntime` naming the types offered here, `MissingReference` naming the reference,

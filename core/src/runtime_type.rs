@@ -9,18 +9,30 @@ use crate::runtime::{Runtime, RuntimeContext};
 use crate::settings_schema::SettingsSchema;
 
 /// A kind of runtime, as its author writes it: everything about it stands in one file.
+///
+/// A name, a settings struct and a constructor. The struct is the one home of the settings: serde reads
+/// it, its JSON Schema is advertised by the node, so that the control plane can check a manifest before
+/// any node builds it, and its doc comments are the help of `omcp explain`.
+///
+/// A value of this type is the same for all backends of a node. What belongs to one backend is in the
+/// settings and in the [`RuntimeContext`].
 pub trait RuntimeType: Send + Sync + 'static {
-    /// The word after `type:`.
+    /// The word after `type:`. Lower case, words joined by `-`; unique in a registry.
     const NAME: &'static str;
 
-    /// What stands beside `type:`. Use `#[serde(deny_unknown_fields)]`, so that typing errors are
-    /// found; the doc comments become the help of `omcp explain`.
+    /// What stands beside `type:`, always an object. Use `#[serde(deny_unknown_fields)]`, so that typing
+    /// errors are found. Give every field a doc comment with its unit and default; put the unit into its
+    /// name (`timeout_ms`) and its bounds into the schema. A struct must not be stricter than its schema
+    /// where the schema could say it too: what the schema forbids is found when the manifest is applied.
     type Settings: DeserializeOwned + JsonSchema;
 
-    /// Builds the runtime. No I/O beyond looking at the local file system.
+    /// Builds the runtime. It dials nothing and starts nothing; it may look at the local file system, for
+    /// a program or a certificate. References (`${NAME}`) are resolved already, so settings may hold
+    /// secrets: keep them out of errors and logs.
     ///
     /// # Errors
-    /// `InvalidSettings`, naming the field, for what the schema cannot express.
+    /// `InvalidSettings` as `field: reason`, for what the schema cannot express. The backend is then
+    /// rejected on this node, its last good definition goes on serving, and the text reaches its author.
     fn create(
         &self,
         settings: Self::Settings,
@@ -28,7 +40,8 @@ pub trait RuntimeType: Send + Sync + 'static {
     ) -> Result<Box<dyn Runtime>, GatewayError>;
 }
 
-/// What a registry holds: any [`RuntimeType`], its settings type erased.
+/// What a registry holds: any [`RuntimeType`], its settings type erased. Implement it yourself only where
+/// name and schema are not known at compile time.
 pub trait DynRuntimeType: Send + Sync + 'static {
     fn name(&self) -> &str;
 
