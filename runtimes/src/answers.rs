@@ -64,7 +64,11 @@ fn unavailable(id: &[u8], status: StatusCode) -> McpMessage {
 
 /// The error in `body` as the answer to `id`: servers often leave the id out or write `null`.
 fn own_words(id: &[u8], body: &[u8]) -> Option<McpMessage> {
-    let said = McpMessage::parse(Bytes::copy_from_slice(body)).ok()?;
+    error_with_id(id, &McpMessage::parse(Bytes::copy_from_slice(body)).ok()?)
+}
+
+/// An error response as the answer to `id`; `None` if it is none.
+pub fn error_with_id(id: &[u8], said: &McpMessage) -> Option<McpMessage> {
     let envelope = said.envelope();
     if envelope.kind() != Kind::Error {
         return None;

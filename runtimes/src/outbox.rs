@@ -15,8 +15,9 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 pub const WAITING_MAX: usize = 64;
 
 /// Messages handed over and not yet POSTed. Does no I/O.
-#[derive(Default)]
 pub struct Outbox {
+    in_flight_max: usize,
+    waiting_max: usize,
     one_ways: VecDeque<McpMessage>,
     /// With each request, how many one-way messages have to be through before it.
     requests: VecDeque<(u64, McpMessage)>,
@@ -26,9 +27,29 @@ pub struct Outbox {
     requests_in_flight: usize,
 }
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::with_bounds(REQUESTS_IN_FLIGHT_MAX, WAITING_MAX)
+    }
+}
+
 impl Outbox {
+    /// With bounds other than [`REQUESTS_IN_FLIGHT_MAX`] and [`WAITING_MAX`].
+    pub fn with_bounds(in_flight_max: usize, waiting_max: usize) -> Self {
+        Self {
+            in_flight_max,
+            waiting_max,
+            one_ways: VecDeque::new(),
+            requests: VecDeque::new(),
+            one_ways_taken_in: 0,
+            one_ways_done: 0,
+            one_way_in_flight: false,
+            requests_in_flight: 0,
+        }
+    }
+
     pub fn has_room(&self) -> bool {
-        self.one_ways.len() + self.requests.len() < WAITING_MAX
+        self.one_ways.len() + self.requests.len() < self.waiting_max
     }
 
     pub fn push(&mut self, message: McpMessage) {
@@ -49,7 +70,7 @@ impl Outbox {
             return Some(message);
         }
         let ready = |(after, _): &mut (u64, McpMessage)| *after <= self.one_ways_done;
-        if self.requests_in_flight == REQUESTS_IN_FLIGHT_MAX {
+        if self.requests_in_flight == self.in_flight_max {
             return None;
         }
         let (_, message) = self.requests.pop_front_if(ready)?;
