@@ -7,6 +7,7 @@
 //! - [`remote_http`]: a server behind Streamable HTTP, of any revision
 //! - [`remote_sse`]: a server behind HTTP+SSE, revision 2024-11-05
 //! - [`tcp`]: a server behind a TCP or Unix socket
+//! - `lambda`: a server that is an AWS Lambda function (cargo feature `lambda`)
 //! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
@@ -20,6 +21,8 @@ pub mod conformance;
 pub mod event_stream;
 pub mod http_client;
 pub mod http_endpoint;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 pub mod lines;
 pub mod local_process;
 pub mod outbox;
@@ -41,9 +44,12 @@ pub fn builtin() -> RuntimeRegistry {
 }
 
 fn list() -> Result<RuntimeRegistry, GatewayError> {
-    RuntimeRegistry::new()
+    let list = RuntimeRegistry::new()
         .with(local_process::LocalProcess)?
         .with(remote_http::RemoteHttp)?
         .with(remote_sse::RemoteSse)?
-        .with(tcp::Tcp)
+        .with(tcp::Tcp)?;
+    #[cfg(feature = "lambda")]
+    let list = list.with(lambda::Lambda)?;
+    Ok(list)
 }

@@ -198,12 +198,10 @@ async fn runtime_types_are_listed_with_those_who_offer_them() {
     let mut lines: Vec<_> = types
         .iter()
         .map(|offered| (offered.r#type.as_ref().unwrap().name.as_str(), offered.nodes.len()))
+        .filter(|(name, _)| ["local-process", "mine"].contains(name))
         .collect();
     lines.sort_unstable();
-    assert_eq!(
-        lines,
-        [("local-process", 0), ("mine", 1), ("mine", 2), ("remote-http", 0), ("remote-sse", 0), ("tcp", 0)]
-    );
+    assert_eq!(lines, [("local-process", 0), ("mine", 1), ("mine", 2)]);
     assert!(types.iter().all(|offered| offered.r#type.as_ref().unwrap().schema_hash.len() == 16));
 }
 
