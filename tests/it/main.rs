@@ -11,6 +11,8 @@ mod apply_reaches_node;
 mod call_through_node;
 /// One control plane, three nodes, twenty backends: what may be killed and edited meanwhile.
 mod fleet;
+/// AWS Lambda functions behind a node.
+mod lambda;
 /// A node without its control plane.
 mod last_good;
 /// An older copy of the database is put back.

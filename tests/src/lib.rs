@@ -4,7 +4,7 @@
 //!
 //! * [`fixture`]: a strict MCP server of our own, independent of every gateway crate. It speaks the
 //!   handshake revisions (2024-11-05 to 2025-11-25) and the stateless revision (2026-07-28) side by side, over
-//!   stdio, Streamable HTTP and HTTP+SSE. The `omcp-fixture` program is its command line.
+//!   stdio, Streamable HTTP, HTTP+SSE and as an AWS Lambda function. The `omcp-fixture` program is its command line.
 //! * [`harness`]: the real programs as processes, and small MCP clients, for the integration suite.
 //! * [`kit`]: the conformance kit of the runtimes, run over every type by the `omcp-kit` program.
 

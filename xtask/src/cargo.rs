@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::folders;
 use crate::process::{self, Ended};
 use crate::report::{Counts, Report};
+use crate::tools;
 
 /// Building everything from nothing takes ten minutes on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -26,8 +27,11 @@ pub fn unit(report: &mut Report) {
     report.step("doc", || tests("doc", &["test", "--workspace", "--doc", "--no-fail-fast"]));
 }
 
-/// The integration suite starts the programs, so they are built first.
+/// The integration suite starts the programs, so they are built first, and an emulator of AWS Lambda.
 pub fn integration(report: &mut Report, filter: Option<&str>) {
+    if let Err(error) = tools::python("lambda") {
+        return report.step("integration", || Err(error));
+    }
     if programs(report) {
         let arguments = ["test", "--workspace", "--test", "*", "--"];
         let arguments: Vec<_> = arguments.into_iter().chain(filter).collect();

@@ -20,10 +20,11 @@ const LINT_LIMIT: Duration = Duration::from_secs(60);
 /// Folders below `tests/` with a `package-lock.json`.
 const NPM: [&str; 2] = ["conformance", "interop"];
 /// Python environments and the files that pin them, from the root of the workspace.
-const PYTHON: [(&str, &str); 3] = [
+const PYTHON: [(&str, &str); 4] = [
     ("mcp1", "tests/interop/requirements-mcp1.txt"),
     ("mcp2", "tests/interop/requirements-mcp2.txt"),
     ("buf", "xtask/requirements-buf.txt"),
+    ("lambda", "xtask/requirements-lambda.txt"),
 ];
 
 pub fn setup(report: &mut Report) {
@@ -69,7 +70,10 @@ pub fn python(name: &str) -> Result<PathBuf> {
         make.args(["-m", "venv", "--clear"]).arg(&folder);
         process::run(&format!("python-{name}"), &mut make, INSTALL_LIMIT)?.success()?;
         let mut install = Command::new(&interpreter);
-        install.args(["-m", "pip", "install", "--disable-pip-version-check", "-r"]).arg(&requirements);
+        // The files name everything that is needed; a dependency they leave out is one nobody uses, such as
+        // the compiler of cargo-lambda.
+        install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r"]);
+        install.arg(&requirements);
         process::run(&format!("python-{name}"), &mut install, INSTALL_LIMIT)?.success()?;
         Ok(())
     })

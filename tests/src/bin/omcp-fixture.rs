@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use omcp_tests::fixture::behaviour::Quirk;
+use omcp_tests::fixture::lambda::{self, Handshake};
 use omcp_tests::fixture::{Eras, Fixture, Settings, http, sse, stdio};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -45,6 +46,36 @@ enum Transport {
     Http(Listen),
     /// HTTP+SSE of 2024-11-05 at /sse and /message.
     Sse(Listen),
+    /// An AWS Lambda function, invoked with one JSON-RPC message at a time, until it is stopped.
+    Lambda(Function),
+}
+
+#[derive(clap::Args)]
+struct Function {
+    /// What it makes of the handshake: insist on one, do without one, or not even know it.
+    #[arg(long, value_enum, default_value_t = Handshaking::Insist)]
+    handshake: Handshaking,
+
+    /// Raise an error instead of answering calls of this tool.
+    #[arg(long)]
+    fail_on: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Handshaking {
+    Insist,
+    Optional,
+    Unknown,
+}
+
+impl From<Handshaking> for Handshake {
+    fn from(handshake: Handshaking) -> Self {
+        match handshake {
+            Handshaking::Insist => Self::Insisted,
+            Handshaking::Optional => Self::Optional,
+            Handshaking::Unknown => Self::Unknown,
+        }
+    }
 }
 
 #[derive(clap::Args)]
@@ -109,6 +140,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let listener = http::bind(listen).with_context(|| format!("binding {listen}"))?;
             announce(listener.local_addr()?, sse::PATH)?;
             sse::serve(listener, fixture, stop).await;
+        }
+        Transport::Lambda(Function { handshake, fail_on }) => {
+            tokio::select! {
+                served = lambda::serve(fixture, handshake.into(), fail_on) => served?,
+                () = stop => {}
+            }
         }
     }
     Ok(())

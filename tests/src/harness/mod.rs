@@ -6,12 +6,13 @@
 //! * [`process`]: one program, its log and its end;
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
 //! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
-//! * [`server`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
+//! * [`server`], [`lambda`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
 //! * [`client`]: MCP clients of both eras; [`load`]: many calls at once.
 
 pub mod client;
 pub mod cluster;
 pub mod control_plane;
+pub mod lambda;
 pub mod load;
 pub mod manifest;
 pub mod node;
