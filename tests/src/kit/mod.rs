@@ -2,10 +2,11 @@
 //!
 //! - [`program`]: the kit's peer as a program of its own
 //! - [`http_peer`]: how that program carries it over HTTP
-//! - [`local_process`], [`tcp`], [`http`]: the built-in types
+//! - [`local_process`], [`tcp`], [`http`], [`lambda`]: the built-in types
 
 pub mod http;
 pub mod http_peer;
+pub mod lambda;
 pub mod local_process;
 pub mod program;
 pub mod tcp;
@@ -20,5 +21,6 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         Box::new(tcp::Tcp::Unix),
         Box::new(http::Http::Streamable),
         Box::new(http::Http::Sse),
+        Box::new(lambda::Lambda),
     ]
 }
