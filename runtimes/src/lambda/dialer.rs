@@ -31,7 +31,8 @@ pub struct Dialer {
 impl Dialer {
     pub fn new(settings: &LambdaSettings) -> Self {
         let connect_timeout = settings.connect_timeout_ms.duration();
-        let wait = settings.call_timeout_ms.duration();
+        // The deadline of the call passes before this one, and says more.
+        let wait = settings.call_timeout_ms.duration() * 2;
         Self { client: HttpClient::new(connect_timeout), connect_timeout, wait }
     }
 
