@@ -110,7 +110,7 @@ mod tests {
             ring.line(format!("line {n:05}").as_bytes());
         }
         assert!(ring.lock().len <= RING_LEN_MAX);
-        assert_eq!(ring.last(2), ["line 19998".into(), "line 19999".into()]);
+        assert_eq!(ring.last(2), ["line 19998", "line 19999"].map(Box::<str>::from));
         assert_eq!(ring.tail(25), ["line 19998", "line 19999"]);
         assert!(ring.tail(5).is_empty());
     }
@@ -121,7 +121,7 @@ mod tests {
         ring.line(b"old");
         let (lines, mut news) = ring.follow(5);
         ring.line(b"new");
-        assert_eq!(lines, ["old".into()]);
+        assert_eq!(lines, [Box::<str>::from("old")]);
         assert_eq!(news.try_recv().as_deref(), Ok("new"));
         drop(news);
         ring.line(b"nobody listens");

@@ -50,7 +50,7 @@ enum Done {
     /// No outcome if it was cancelled.
     Request {
         id: Vec<u8>,
-        outcome: Option<Result<McpMessage, Failure>>,
+        outcome: Option<Box<Result<McpMessage, Failure>>>,
     },
     OneWay,
 }
@@ -111,7 +111,7 @@ impl LambdaConnection {
         let (function, handshake) = (Arc::clone(&self.function), Arc::clone(&self.handshake));
         let (run, handle) = abortable(async move { exchange::request(function, handshake, &message).await });
         self.cancels.insert(id.clone(), handle);
-        Box::pin(async move { Done::Request { id, outcome: run.await.ok() } })
+        Box::pin(async move { Done::Request { id, outcome: run.await.ok().map(Box::new) } })
     }
 
     fn one_way(&self, message: McpMessage) -> BoxFuture<'static, Done> {
@@ -129,7 +129,7 @@ impl LambdaConnection {
         let Done::Request { id, outcome } = done else { return self.outbox.done(false) };
         self.outbox.done(true);
         self.cancels.remove(&id);
-        match outcome {
+        match outcome.map(|outcome| *outcome) {
             Some(Ok(answer)) => self.answers.push_back(answer),
             Some(Err(failure)) => {
                 self.answers.push_back(failure.answer(&id));

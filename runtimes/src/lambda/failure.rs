@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::refusal::{code, error_response};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// What is quoted of a text of AWS or of the function, bytes.
 const QUOTE_LEN_MAX: usize = 512;
@@ -22,20 +22,20 @@ const RETRY_AFTER_MS_MAX: u64 = 60_000;
 pub struct Failure {
     pub error: GatewayError,
     /// What programs may want to know beside the reason.
-    data: Map<String, Value>,
+    data: Vec<(&'static str, Value)>,
     /// There is no such function: no further message will do better.
     pub gone: bool,
 }
 
 impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
-        Self { error, data: Map::new(), gone: false }
+        Self { error, data: Vec::new(), gone: false }
     }
 }
 
 impl Failure {
-    fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.data.insert(key.to_owned(), value.into());
+    fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.data.push((key, value.into()));
         self
     }
 
@@ -43,7 +43,7 @@ impl Failure {
     pub fn answer(&self, id: &[u8]) -> McpMessage {
         let mut data = json!({ "reason": self.error.code() });
         for (key, value) in &self.data {
-            data[key] = value.clone();
+            data[*key] = value.clone();
         }
         let text = self.error.chain();
         McpMessage::trusted(error_response(id, code::INTERNAL_ERROR, &text, Some(&data)).into())

@@ -230,7 +230,8 @@ async fn a_broken_connection_loses_the_call_and_no_connection_does_not() {
     let dropping = tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
-            socket.read(&mut [0; 4096]).await.unwrap();
+            let read = socket.read(&mut [0; 4096]).await.unwrap();
+            assert!(read > 0, "a request came before the end");
         }
     });
     let mut connection = connect_with(&settings(&url)).await;
