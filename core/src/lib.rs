@@ -8,6 +8,7 @@
 //! - [`runtime`]: [`Runtime`] and [`BackendConnection`], how a node reaches a backend
 //! - [`runtime_type`]: [`RuntimeType`], a kind of runtime, and its erased form
 //! - [`registry`]: [`RuntimeRegistry`], the types one node offers
+//! - [`node`]: [`NodeIdentity`], which node builds a runtime, and in which of its lives
 //! - [`message`]: [`McpMessage`], one JSON-RPC message as bytes
 //! - [`revision`]: [`Revision`], [`Epoch`], [`Digest`], [`Snapshot`]
 //! - [`settings_schema`]: settings checked against the schema of their type, in words a person can act on
@@ -20,6 +21,7 @@ pub mod config;
 pub mod error;
 pub mod message;
 pub mod nearest;
+pub mod node;
 pub mod plan;
 pub mod reference;
 pub mod registry;
@@ -33,6 +35,7 @@ pub use config::RuntimeConfig;
 pub use error::{ErrorKind, Fault, GatewayError};
 pub use message::McpMessage;
 pub use nearest::nearest;
+pub use node::NodeIdentity;
 pub use plan::{Change, plan};
 pub use registry::RuntimeRegistry;
 pub use revision::{Digest, Epoch, Revision, Snapshot};

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use crate::backend::BackendName;
 use crate::error::GatewayError;
 use crate::message::McpMessage;
+use crate::node::NodeIdentity;
 
 /// A way to reach one backend, built from its settings on a node.
 ///
@@ -199,6 +200,7 @@ pub struct RuntimeContext {
     pub env: BTreeMap<String, String>,
     /// Where the diagnostic output of a process goes.
     pub stderr: Arc<dyn StderrSink>,
+    pub node: NodeIdentity,
 }
 
 impl fmt::Debug for RuntimeContext {

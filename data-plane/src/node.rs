@@ -18,6 +18,7 @@ use crate::admin::{self, Admin};
 use crate::backends::{BackendSet, Table};
 use crate::config::{InvalidConfig, NodeConfig, url};
 use crate::front;
+use crate::host;
 use crate::host::secrets::Secrets;
 use crate::sync::client::{Client, Identity, SetEnded};
 use crate::sync::last_good::{LastGood, Writer};
@@ -69,8 +70,11 @@ impl Node {
         let (starts, files, session) = load(&config)?;
         let held = session.held();
         let persisted = (held.epoch, held.revision);
-        let identity = identity(&config, &registry, &mcp_url, &admin_url)?;
-        let set = BackendSet::start(registry, Secrets::new(config.secrets_dir.clone()));
+        let boot_id = boot_id()?;
+        let node = host::identity::load(&config.name, &config.state_dir, boot_id)
+            .map_err(|source| state_error(&config, source))?;
+        let identity = identity(&config, boot_id, &registry, &mcp_url, &admin_url);
+        let set = BackendSet::start(registry, Secrets::new(config.secrets_dir.clone()), node);
         serve_held(&set, &session).await?;
         let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, persisted)));
         Ok(Self { config, mcp, mcp_url, admin, admin_url, set, client, starts })
@@ -200,8 +204,7 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, NodeError> {
 }
 
 fn load(config: &NodeConfig) -> Result<(Starts, LastGood, Session), NodeError> {
-    let files = LastGood::open(&config.state_dir)
-        .map_err(|source| NodeError::State { path: config.state_dir.display().to_string(), source })?;
+    let files = LastGood::open(&config.state_dir).map_err(|source| state_error(config, source))?;
     let (starts, skip) = Starts::count(&config.state_dir);
     if skip > 0 {
         tracing::warn!(skip, "the node did not stay up after its last starts; it begins with an older file");
@@ -226,22 +229,31 @@ async fn serve_held(set: &BackendSet, session: &Session) -> Result<(), NodeError
     Ok(())
 }
 
+fn state_error(config: &NodeConfig, source: io::Error) -> NodeError {
+    NodeError::State { path: config.state_dir.display().to_string(), source }
+}
+
+fn boot_id() -> Result<[u8; 16], NodeError> {
+    let mut boot_id = [0; 16];
+    getrandom::fill(&mut boot_id).map_err(|_| NodeError::Randomness)?;
+    Ok(boot_id)
+}
+
 fn identity(
     config: &NodeConfig,
+    boot_id: [u8; 16],
     registry: &RuntimeRegistry,
     mcp_url: &str,
     admin_url: &str,
-) -> Result<Identity, NodeError> {
-    let mut boot_id = [0; 16];
-    getrandom::fill(&mut boot_id).map_err(|_| NodeError::Randomness)?;
-    Ok(Identity {
+) -> Identity {
+    Identity {
         control_plane: config.control_plane.clone(),
         node: config.name.clone(),
         boot_id,
         mcp_url: mcp_url.to_owned(),
         admin_url: admin_url.to_owned(),
         runtime_types: runtime_types(registry),
-    })
+    }
 }
 
 /// What the node tells of the runtime types it offers.

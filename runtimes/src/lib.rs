@@ -7,6 +7,7 @@
 //! - [`remote_http`]: a server behind Streamable HTTP, of any revision
 //! - [`remote_sse`]: a server behind HTTP+SSE, revision 2024-11-05
 //! - [`tcp`]: a server behind a TCP or Unix socket
+//! - [`docker`]: a container of any engine with the Docker API
 //! - `lambda`: a server that is an AWS Lambda function (cargo feature `lambda`)
 //! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
@@ -18,6 +19,7 @@
 pub mod answers;
 pub mod backoff;
 pub mod conformance;
+pub mod docker;
 pub mod event_stream;
 pub mod http_client;
 pub mod http_endpoint;
@@ -45,6 +47,7 @@ pub fn builtin() -> RuntimeRegistry {
 
 fn list() -> Result<RuntimeRegistry, GatewayError> {
     let list = RuntimeRegistry::new()
+        .with(docker::Docker::default())?
         .with(local_process::LocalProcess)?
         .with(remote_http::RemoteHttp)?
         .with(remote_sse::RemoteSse)?

@@ -14,21 +14,26 @@ pub const LINES_PER_SECOND_MAX: u32 = 100;
 /// Reads until the end and gives each line to `sink`.
 pub async fn drain(mut input: impl AsyncRead + Unpin, sink: Arc<dyn StderrSink>) {
     let mut buffer = vec![0; LINE_LEN_MAX];
-    let mut lines = Lines { line: Vec::new(), rate: Rate::new(sink) };
+    let mut lines = Lines::new(sink);
     while let Ok(len @ 1..) = input.read(&mut buffer).await {
         lines.take(&buffer[..len]);
     }
     lines.finish();
 }
 
-struct Lines {
+/// Splits what arrives into lines, for those who read it together with something else.
+pub struct Lines {
     /// The line that has not ended yet, cut at [`LINE_LEN_MAX`].
     line: Vec<u8>,
     rate: Rate,
 }
 
 impl Lines {
-    fn take(&mut self, mut input: &[u8]) {
+    pub fn new(sink: Arc<dyn StderrSink>) -> Self {
+        Self { line: Vec::new(), rate: Rate::new(sink) }
+    }
+
+    pub fn take(&mut self, mut input: &[u8]) {
         while let Some(end) = memchr::memchr(b'\n', input) {
             self.extend(&input[..end]);
             self.pass_on();
@@ -47,7 +52,8 @@ impl Lines {
         self.line.clear();
     }
 
-    fn finish(mut self) {
+    /// The last line may lack its end.
+    pub fn finish(mut self) {
         if !self.line.is_empty() {
             self.pass_on();
         }

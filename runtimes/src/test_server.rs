@@ -157,6 +157,7 @@ pub(crate) fn build(
         backend: "b".parse().unwrap(),
         env: std::collections::BTreeMap::new(),
         stderr: Arc::new(omcp_core::runtime::NoStderr),
+        node: omcp_core::NodeIdentity::default(),
     };
     kind.create(&settings.to_string(), context)
 }

@@ -20,7 +20,6 @@ use omcp_control_plane::{ControlPlane, Running, StartError};
 use omcp_data_plane::{Node as GatewayNode, NodeConfig, NodeError};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tracing_subscriber::EnvFilter;
 
 use self::state::StateDir;
 use self::stop::wanted;
@@ -249,9 +248,8 @@ fn at(control_plane: &Running, context: &Context) -> crate::args::Global {
 
 fn log(verbose: u8) {
     let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
-    let filter = EnvFilter::try_from_env("OMCP_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(omcp_data_plane::telemetry::filter(default))
         .with_ansi(output::can_redraw())
         .with_writer(std::io::stderr);
     // Only a program that logs already refuses.

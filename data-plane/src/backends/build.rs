@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use omcp_core::reference::{Resolve, resolve_text};
 use omcp_core::{
-    Backend, BackendName, ErrorKind, GatewayError, Revision, Runtime, RuntimeContext, RuntimeRegistry,
+    Backend, BackendName, ErrorKind, GatewayError, NodeIdentity, Revision, Runtime, RuntimeContext,
+    RuntimeRegistry,
 };
 use omcp_proto::v1::{BackendSpec, RejectionCode};
 use prost::Message;
@@ -64,12 +65,18 @@ fn setting(text: &str) -> String {
 pub struct Builder {
     registry: RuntimeRegistry,
     resolve: Box<dyn Resolve>,
+    node: NodeIdentity,
     shared: Arc<Shared>,
 }
 
 impl Builder {
-    pub fn new(registry: RuntimeRegistry, resolve: impl Resolve + 'static, shared: Arc<Shared>) -> Self {
-        Self { registry, resolve: Box::new(resolve), shared }
+    pub fn new(
+        registry: RuntimeRegistry,
+        resolve: impl Resolve + 'static,
+        node: NodeIdentity,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { registry, resolve: Box::new(resolve), node, shared }
     }
 
     /// Reads what was asked.
@@ -100,7 +107,12 @@ impl Builder {
         let env = self
             .environment(&backend)
             .map_err(|(field, error)| Refusal { field, ..Refusal::from(&error) })?;
-        let context = RuntimeContext { backend: backend.name.clone(), env, stderr: stderr.clone() };
+        let context = RuntimeContext {
+            backend: backend.name.clone(),
+            env,
+            stderr: stderr.clone(),
+            node: self.node.clone(),
+        };
         let (runtime, upstream) = self.runtime(&backend, context).map_err(|error| Refusal::from(&error))?;
         Ok(Served::new(backend, revision, runtime.into(), upstream.map(Arc::new), self.shared.clone()))
     }
@@ -171,7 +183,7 @@ mod tests {
     #[test]
     fn foreign_code_that_panics_is_a_refusal() {
         let registry = RuntimeRegistry::new().with(Rude).unwrap();
-        let builder = Builder::new(registry, Secrets::default(), Arc::default());
+        let builder = Builder::new(registry, Secrets::default(), NodeIdentity::default(), Arc::default());
         let spec = BackendSpec {
             runtime_type: "rude".to_owned(),
             settings_json: "{}".to_owned(),

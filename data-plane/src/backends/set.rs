@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use omcp_core::reference::Resolve;
-use omcp_core::{BackendName, Revision, RuntimeRegistry};
+use omcp_core::{BackendName, NodeIdentity, Revision, RuntimeRegistry};
 use omcp_proto::v1::{BackendStatus, Rejection, RejectionCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -65,14 +65,14 @@ enum Command {
 
 impl BackendSet {
     /// Starts the owner and the probe workers.
-    pub fn start(registry: RuntimeRegistry, resolve: impl Resolve + 'static) -> Self {
+    pub fn start(registry: RuntimeRegistry, resolve: impl Resolve + 'static, node: NodeIdentity) -> Self {
         let shared = Arc::<Shared>::default();
         let table = Arc::<Table>::default();
         let (mailbox, commands) = mpsc::channel(MAILBOX_MAX);
         let (probed_sender, probed) = mpsc::channel(MAILBOX_MAX);
         let (rejections_sender, rejections) = watch::channel(Arc::default());
         let owner = Owner {
-            builder: Builder::new(registry, resolve, shared.clone()),
+            builder: Builder::new(registry, resolve, node, shared.clone()),
             entries: BTreeMap::new(),
             refused: BTreeSet::new(),
             retry_at: None,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use omcp_core::runtime::NoStderr;
-use omcp_core::{DynRuntimeType, ErrorKind};
+use omcp_core::{DynRuntimeType, ErrorKind, NodeIdentity};
 use serde_json::json;
 
 use super::*;
@@ -17,6 +17,7 @@ fn build(settings: serde_json::Value) -> Result<Box<dyn Runtime>, GatewayError> 
         backend: "b".parse().unwrap(),
         env: BTreeMap::from([("ANSWER".to_owned(), r#"{"jsonrpc":"2.0","id":2,"result":{}}"#.to_owned())]),
         stderr: Arc::new(NoStderr),
+        node: NodeIdentity::default(),
     };
     DynRuntimeType::create(&LocalProcess, &settings.to_string(), context)
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use omcp_core::NodeIdentity;
 use omcp_proto::v1::BackendSpec;
 use serde_json::json;
 
@@ -10,7 +11,8 @@ use super::*;
 use crate::host::secrets::Secrets;
 
 fn served(stub: &Stub, era: &str, settings: Value) -> Arc<Served> {
-    let builder = Builder::new(stub.registry(), Secrets::default(), Arc::<Shared>::default());
+    let node = NodeIdentity::default();
+    let builder = Builder::new(stub.registry(), Secrets::default(), node, Arc::<Shared>::default());
     let spec = BackendSpec {
         runtime_type: "stub".to_owned(),
         settings_json: settings.to_string(),

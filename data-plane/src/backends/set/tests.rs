@@ -22,7 +22,7 @@ fn gone(text: &str) -> Wanted {
 }
 
 fn set(stub: &Stub) -> BackendSet {
-    BackendSet::start(stub.registry(), Secrets::default())
+    BackendSet::start(stub.registry(), Secrets::default(), NodeIdentity::default())
 }
 
 async fn status(set: &BackendSet, text: &str) -> BackendStatus {
@@ -169,7 +169,8 @@ async fn a_bad_definition_blocks_only_itself_and_the_old_form_serves() {
 async fn a_refused_definition_is_tried_again_when_its_secret_may_have_come() {
     let stub = Stub::default();
     let directory = tempfile::tempdir().unwrap();
-    let set = BackendSet::start(stub.registry(), Secrets::new(Some(directory.path().to_owned())));
+    let secrets = Secrets::new(Some(directory.path().to_owned()));
+    let set = BackendSet::start(stub.registry(), secrets, NodeIdentity::default());
     set.apply(vec![Wanted { name: name("a"), spec: Some((1, spec(&json!({"label": "${file:key}"})))) }])
         .await;
     let began = Instant::now();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use omcp_core::NodeIdentity;
 use omcp_proto::v1::sync_service_server::{SyncService, SyncServiceServer};
 use omcp_proto::v1::{self, Ack, BackendState, RejectionCode, ResumeSource, StatusReport};
 use serde_json::{Value, json};
@@ -115,7 +116,7 @@ impl Scene {
         let (streams_sender, streams) = mpsc::channel(8);
         let control_plane = serve(Service(streams_sender)).await;
         let stub = Stub::default();
-        let set = BackendSet::start(stub.registry(), Secrets::default());
+        let set = BackendSet::start(stub.registry(), Secrets::default(), NodeIdentity::default());
         let files = LastGood::open(state.path()).unwrap();
         let session = Session::new(files.load(0));
         set.apply(session.held().all()).await;
