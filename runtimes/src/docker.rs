@@ -18,8 +18,6 @@ pub mod orphans;
 pub mod output;
 pub mod settings;
 pub mod spec;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

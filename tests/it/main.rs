@@ -20,6 +20,9 @@ mod restored_store;
 /// The official Rust SDK as a client.
 mod rmcp_client;
 
+/// Servers in containers, on a real engine.
+mod containers;
+
 /// Servers that misbehave.
 mod bad_backends;
 /// The admin tool as scripts see it.

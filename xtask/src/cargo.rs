@@ -1,17 +1,20 @@
 //! The steps that are cargo commands.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::folders;
 use crate::process::{self, Ended};
 use crate::report::{Counts, Report};
-use crate::tools;
+use crate::{folders, tools};
 
 /// Building everything from nothing takes ten minutes on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Programs that run in images made of nothing else: package and name.
+const STATIC_PROGRAMS: [(&str, &str); 1] = [("omcp-tests", "omcp-fixture")];
 
 pub fn format(report: &mut Report) {
     report.step("format", || Ok(check(cargo("format", &["fmt", "--all", "--check"])?)));
@@ -32,7 +35,7 @@ pub fn integration(report: &mut Report, filter: Option<&str>) {
     if let Err(error) = tools::python("lambda") {
         return report.step("integration", || Err(error));
     }
-    if programs(report) {
+    if programs(report) && tools::engine(report) {
         let arguments = ["test", "--workspace", "--test", "*", "--"];
         let arguments: Vec<_> = arguments.into_iter().chain(filter).collect();
         report.step("integration", || tests("integration", &arguments));
@@ -41,13 +44,31 @@ pub fn integration(report: &mut Report, filter: Option<&str>) {
 
 /// Builds every program, and says whether that worked. Success is no check and makes no row.
 pub fn programs(report: &mut Report) -> bool {
-    match cargo("programs", &["build", "--workspace", "--bins"]).and_then(Ended::success) {
+    let built = STATIC_PROGRAMS
+        .iter()
+        .try_for_each(|(package, program)| static_program(package, program))
+        .and_then(|()| cargo("programs", &["build", "--workspace", "--bins"])?.success());
+    match built {
         Ok(_) => true,
         Err(error) => {
             report.step("programs", || Err(error));
             false
         }
     }
+}
+
+/// Links one program without shared libraries and puts it aside. What it is made of is built as always;
+/// only the program itself is compiled for this.
+fn static_program(package: &str, program: &str) -> Result<()> {
+    let linked = ["-C", "target-feature=+crt-static", "-C", "strip=symbols"];
+    let arguments = [&["rustc", "--package", package, "--bin", program, "--"][..], &linked].concat();
+    cargo(&format!("static-{program}"), &arguments)?.success()?;
+    let place = folders::program("static");
+    fs::create_dir_all(&place)?;
+    // A container may still run the older one.
+    let (aside, place) = (place.join(format!("{program}.new")), place.join(program));
+    fs::copy(folders::program(program), &aside).with_context(|| format!("copy {program}"))?;
+    fs::rename(&aside, &place).with_context(|| format!("put {program} in place"))
 }
 
 /// The benchmark prints its own ratios as it goes.

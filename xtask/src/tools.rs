@@ -1,4 +1,5 @@
-//! Pinned tools from npm and PyPI, installed once per version of their lock file.
+//! Pinned tools from npm and PyPI, installed once per version of their lock file; and the container engine
+//! of the system.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -27,7 +28,11 @@ const PYTHON: [(&str, &str); 4] = [
     ("lambda", "xtask/requirements-lambda.txt"),
 ];
 
+/// A container engine, in the version that the release of Debian pins.
+const ENGINE: [&str; 2] = ["podman", "runc"];
+
 pub fn setup(report: &mut Report) {
+    engine(report);
     for folder in NPM {
         report.step(&format!("npm {folder}"), || npm(folder).map(|()| Counts::one(true)));
     }
@@ -44,6 +49,35 @@ pub fn protos(report: &mut Report) {
         process::run("protos", &mut lint, LINT_LIMIT)?.success()?;
         Ok(Counts::one(true))
     });
+}
+
+/// Installs Podman unless it is there, and says whether it is. Success is no check and makes no row.
+pub fn engine(report: &mut Report) -> bool {
+    if ENGINE.iter().all(|program| is_installed(program)) {
+        return true;
+    }
+    let installed = apt(&["update"])
+        .and_then(|()| apt(&[&["install", "--yes", "--no-install-recommends"][..], &ENGINE].concat()));
+    let installed = installed.with_context(|| format!("install the packages {} by hand", ENGINE.join(", ")));
+    match installed {
+        Ok(()) => true,
+        Err(error) => {
+            report.step("container engine", || Err(error));
+            false
+        }
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    process::run("container-engine", &mut command, INSTALL_LIMIT)?.success()?;
+    Ok(())
 }
 
 /// Installs the packages of `tests/FOLDER`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::container::AttachContainerResults;
+use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerState};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StopContainerOptionsBuilder,
@@ -15,7 +16,7 @@ use super::engine::Engine;
 use super::orphans::{self, Orphans};
 
 /// How long an engine may take to note that a container has ended.
-const END_WAIT: Duration = Duration::from_secs(2);
+const END_WAIT: Duration = Duration::from_secs(5);
 /// How often it is asked meanwhile.
 const END_POLL: Duration = Duration::from_millis(20);
 /// An exit status above it is 128 and the number of the signal.
@@ -84,30 +85,21 @@ impl Container {
             (self.engine.clone(), self.name.clone(), self.wait, self.memory_mib);
         async move {
             let until = Instant::now() + END_WAIT;
-            let what = format!("say how container {name} ended");
             loop {
-                match engine.step(&what, wait, engine.client().inspect_container(&name, None)).await {
-                    Err(failure) if failure.is_missing() => {
-                        return GatewayError::closed(format!(
-                            "container {name} was removed by somebody else"
-                        ));
+                let text = match look(&engine, &name, wait).await {
+                    Ok(Found::Ended(state)) => describe(&name, &state, memory_mib),
+                    Ok(Found::Nothing) => format!("container {name} was removed by somebody else"),
+                    Ok(Found::Running) if Instant::now() < until => {
+                        sleep(END_POLL).await;
+                        continue;
                     }
-                    Err(failure) => {
-                        return GatewayError::closed(format!("the streams of container {name} broke"))
-                            .with_source(GatewayError::from(failure));
+                    Ok(Found::Running) => format!("container {name} runs but closed its output"),
+                    Err(error) => {
+                        let text = format!("the streams of container {name} broke");
+                        return GatewayError::closed(text).with_source(error);
                     }
-                    Ok(found) => match found.state {
-                        Some(state) if state.running == Some(false) => {
-                            return GatewayError::closed(describe(&name, &state, memory_mib));
-                        }
-                        _ if Instant::now() >= until => {
-                            return GatewayError::closed(format!(
-                                "container {name} runs but closed its output"
-                            ));
-                        }
-                        _ => sleep(END_POLL).await,
-                    },
-                }
+                };
+                return GatewayError::closed(text);
             }
         }
     }
@@ -153,6 +145,29 @@ impl Drop for Container {
                 orphans.gone(&name);
             }
         });
+    }
+}
+
+/// What an engine says of a container.
+enum Found {
+    Running,
+    Ended(ContainerState),
+    Nothing,
+}
+
+async fn look(engine: &Engine, name: &str, wait: Duration) -> Result<Found, GatewayError> {
+    let inspect = async {
+        match engine.client().inspect_container(name, None).await {
+            // Podman has states on the way to the end that Docker does not know.
+            Err(Error::JsonDataError { .. }) => Ok(None),
+            inspected => inspected.map(|found| found.state),
+        }
+    };
+    match engine.step(&format!("say how container {name} ended"), wait, inspect).await {
+        Ok(Some(state)) if state.running == Some(false) => Ok(Found::Ended(state)),
+        Ok(_) => Ok(Found::Running),
+        Err(failure) if failure.is_missing() => Ok(Found::Nothing),
+        Err(failure) => Err(failure.into()),
     }
 }
 

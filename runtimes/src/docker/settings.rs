@@ -116,7 +116,8 @@ pub struct DockerSettings {
 pub enum Mount {
     /// A file or directory of the engine's machine.
     Bind {
-        /// Absolute path on the engine's machine; it has to exist.
+        /// Absolute path on the engine's machine. Where there is nothing, Docker refuses and Podman makes an
+        /// empty directory.
         source: String,
         /// Absolute path inside the container.
         target: String,

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as ApiMount, MountTmpfsOptions,
-    MountType,
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount as ApiMount, MountTmpfsOptions, MountType,
 };
 use omcp_core::RuntimeContext;
 
@@ -33,8 +32,6 @@ pub fn spec(settings: &DockerSettings, context: &RuntimeContext) -> ContainerCre
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(false),
-        // Commands that an image brings along would run beside the conversation for nobody.
-        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         host_config: Some(host(settings)),
         ..ContainerCreateBody::default()
     }

@@ -7,11 +7,13 @@
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
 //! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
 //! * [`server`], [`lambda`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
+//! * [`engine`]: a container engine with everything in one folder;
 //! * [`client`]: MCP clients of both eras; [`load`]: many calls at once.
 
 pub mod client;
 pub mod cluster;
 pub mod control_plane;
+pub mod engine;
 pub mod lambda;
 pub mod load;
 pub mod manifest;
