@@ -101,6 +101,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::node::NodeIdentity;
     use crate::runtime::NoStderr;
 
     struct Strict;
@@ -157,7 +158,8 @@ mod tests {
 
     fn create(settings: &str) -> String {
         let backend = "a".parse().unwrap();
-        let context = RuntimeContext { backend, env: BTreeMap::new(), stderr: Arc::new(NoStderr) };
+        let node = NodeIdentity::default();
+        let context = RuntimeContext { backend, env: BTreeMap::new(), stderr: Arc::new(NoStderr), node };
         DynRuntimeType::create(&Strict, settings, context).err().unwrap().to_string()
     }
 

@@ -14,7 +14,7 @@ use crate::{folders, tools};
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Programs that run in images made of nothing else: package and name.
-const STATIC_PROGRAMS: [(&str, &str); 1] = [("omcp-tests", "omcp-fixture")];
+const STATIC_PROGRAMS: [(&str, &str); 2] = [("omcp-tests", "omcp-fixture"), ("omcp-tests", "omcp-kit-peer")];
 
 pub fn format(report: &mut Report) {
     report.step("format", || Ok(check(cargo("format", &["fmt", "--all", "--check"])?)));

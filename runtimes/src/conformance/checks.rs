@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use omcp_core::reference::{Reference, Resolve};
 use omcp_core::runtime::NoStderr;
-use omcp_core::{BackendName, ErrorKind, GatewayError, Runtime, RuntimeConfig, RuntimeContext};
+use omcp_core::{BackendName, ErrorKind, GatewayError, NodeIdentity, Runtime, RuntimeConfig, RuntimeContext};
 use tokio::time::timeout;
 
 use super::caller::{Caller, PATIENCE};
@@ -95,7 +95,8 @@ impl Bench<'_> {
 
     pub fn create(&self, config: &RuntimeConfig) -> Result<Box<dyn Runtime>, GatewayError> {
         let backend: BackendName = "kit".parse().map_err(|_| GatewayError::protocol("no name"))?;
-        let context = RuntimeContext { backend, env: self.peer.env(), stderr: Arc::new(NoStderr) };
+        let node = NodeIdentity::default();
+        let context = RuntimeContext { backend, env: self.peer.env(), stderr: Arc::new(NoStderr), node };
         self.subject.registry().create_runtime(config, &NoReferences, context)
     }
 

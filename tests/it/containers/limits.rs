@@ -6,7 +6,7 @@ const MIB: u64 = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_gets_what_is_safe_unless_told_otherwise() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let mut plain = life.connect("plain", &engine, json!({})).await;
     initialize(&mut *plain).await;
@@ -33,7 +33,7 @@ async fn a_container_gets_what_is_safe_unless_told_otherwise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_asked_for_is_what_it_gets() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let settings = json!({
         "command": "/server", "args": ["--era", "legacy", "stdio"], "user": "1000:1000", "network": "host",
@@ -67,7 +67,7 @@ async fn what_is_asked_for_is_what_it_gets() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backends_on_one_engine_leave_each_other_alone() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let mut one = life.connect("one", &engine, json!({})).await;
     let mut two = life.connect("two", &engine, json!({})).await;

@@ -14,7 +14,7 @@ async fn until_left(engine: &Engine, filter: &str, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_containers_of_an_earlier_life_are_swept() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     // Forgotten, as a power cut would do it: nothing of it is closed or dropped.
     let forgotten = Life::new("n1", "b1");
     std::mem::forget(forgotten.connect("mine", &engine, json!({})).await);
@@ -42,7 +42,7 @@ async fn only_containers_of_an_earlier_life_are_swept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_could_not_be_removed_is_removed_later() {
-    let mut engine = Engine::start();
+    let mut engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let mut connection = life.connect("left", &engine, json!({})).await;
     initialize(&mut *connection).await;
@@ -63,7 +63,7 @@ async fn a_container_that_could_not_be_removed_is_removed_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_clears_up_when_it_is_back() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let secret = "do-not-log-this";
     let mut cluster = Cluster::start_with(1, &[("OMCP_LOG", "trace"), ("PROBE_SECRET", secret)]);
     let backend = json!({

@@ -10,7 +10,7 @@ const NEWS_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_removes_the_container_and_its_last_words_are_heard() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let mut connection = life.connect("heard", &engine, json!({})).await;
     initialize(&mut *connection).await;
@@ -27,7 +27,7 @@ async fn closing_removes_the_container_and_its_last_words_are_heard() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stubborn_container_is_ended() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let settings = json!({
         "args": ["--behave", "ignore-eof", "--behave", "ignore-sigterm", "stdio"],
@@ -41,7 +41,7 @@ async fn a_stubborn_container_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn how_a_container_ended_is_told() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     for (tool, arguments, settings, end) in [
         ("die", json!({}), json!({}), "exited with status "),
@@ -65,7 +65,7 @@ async fn how_a_container_ended_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_killed_in_mid_call_is_told_at_once() {
-    let engine = Engine::start();
+    let engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let mut connection = life.connect("killed", &engine, json!({})).await;
     initialize(&mut *connection).await;
@@ -83,7 +83,7 @@ async fn a_container_killed_in_mid_call_is_told_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_start_says_why() {
-    let mut engine = Engine::start();
+    let mut engine = Engine::with_fixture();
     let life = Life::new("n1", "b1");
     let error = life.refusal(&engine, json!({ "image": "localhost/absent:1" })).await;
     assert_eq!(error.kind(), ErrorKind::Unreachable);

@@ -26,6 +26,16 @@ impl Engine {
     /// Starts one that has [`IMAGE`].
     ///
     /// # Panics
+    /// As [`Engine::start`].
+    pub fn with_fixture() -> Self {
+        let engine = Self::start();
+        engine.build(IMAGE, &process::program("static/omcp-fixture"), &["stdio"]);
+        engine
+    }
+
+    /// Starts one without images.
+    ///
+    /// # Panics
     /// Podman is not installed (`cargo xtask setup` does that), or does not start.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -35,7 +45,6 @@ impl Engine {
             // Where overlay file systems do not stack.
             engine.configure("vfs");
         }
-        engine.build(IMAGE, &process::program("static/omcp-fixture"), &["stdio"]);
         engine.up();
         engine
     }

@@ -2,8 +2,9 @@
 //!
 //! - [`program`]: the kit's peer as a program of its own
 //! - [`http_peer`]: how that program carries it over HTTP
-//! - [`local_process`], [`tcp`], [`http`], [`lambda`]: the built-in types
+//! - [`local_process`], [`tcp`], [`http`], [`docker`], [`lambda`]: the built-in types
 
+pub mod docker;
 pub mod http;
 pub mod http_peer;
 pub mod lambda;
@@ -21,6 +22,7 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         Box::new(tcp::Tcp::Unix),
         Box::new(http::Http::Streamable),
         Box::new(http::Http::Sse),
+        Box::new(docker::Docker::default()),
         Box::new(lambda::Lambda),
     ]
 }
