@@ -21,6 +21,7 @@ const END_WAIT: Duration = Duration::from_secs(5);
 const END_POLL: Duration = Duration::from_millis(20);
 /// An exit status above it is 128 and the number of the signal.
 const STATUS_SIGNAL: i64 = 128;
+const STATUS_KILLED: i64 = STATUS_SIGNAL + 9;
 
 /// A container on an engine.
 pub struct Container {
@@ -172,16 +173,43 @@ async fn look(engine: &Engine, name: &str, wait: Duration) -> Result<Found, Gate
 }
 
 fn describe(name: &str, state: &ContainerState, memory_mib: u32) -> String {
-    if state.oom_killed == Some(true) {
-        return format!(
-            "container {name} was killed because it needed more than {memory_mib} MiB; see memory_mib"
-        );
-    }
+    let memory = format!("it needed more than {memory_mib} MiB; see memory_mib");
     match state.exit_code {
+        _ if state.oom_killed == Some(true) => format!("container {name} was killed because {memory}"),
+        // Not every engine notices that it was for memory.
+        Some(STATUS_KILLED) => {
+            format!(
+                "container {name} exited with status {STATUS_KILLED} (signal 9): if nobody killed it, {memory}"
+            )
+        }
         Some(status) if status > STATUS_SIGNAL => {
             format!("container {name} exited with status {status} (signal {})", status - STATUS_SIGNAL)
         }
         Some(status) => format!("container {name} exited with status {status}"),
         None => format!("container {name} ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_apart() {
+        for (exit_code, oom_killed, end) in [
+            (Some(0), false, "c exited with status 0"),
+            (Some(3), false, "c exited with status 3"),
+            (Some(143), false, "c exited with status 143 (signal 15)"),
+            (Some(137), true, "c was killed because it needed more than 64 MiB; see memory_mib"),
+            (
+                Some(137),
+                false,
+                "c exited with status 137 (signal 9): if nobody killed it, it needed more than 64 MiB; see memory_mib",
+            ),
+            (None, false, "c ended"),
+        ] {
+            let state = ContainerState { exit_code, oom_killed: Some(oom_killed), ..Default::default() };
+            assert_eq!(describe("c", &state, 64), format!("container {end}"));
+        }
     }
 }

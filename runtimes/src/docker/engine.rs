@@ -228,3 +228,52 @@ async fn exchange(
     tokio::spawn(connection.with_upgrades());
     Ok(sender.send_request(request).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, shown) in [
+            ("unix:/var/run/docker.sock", "unix:/var/run/docker.sock"),
+            ("unix:///run/podman/podman.sock", "unix:/run/podman/podman.sock"),
+            ("tcp://127.0.0.1:2375", "tcp://127.0.0.1:2375"),
+            ("tcp://[::1]:2375", "tcp://[::1]:2375"),
+        ] {
+            assert_eq!(text.parse::<EngineAddress>().unwrap().to_string(), shown);
+        }
+        for text in [
+            "",
+            "unix:",
+            "unix:docker.sock",
+            "tcp://",
+            "tcp://host",
+            "http://h:1",
+            "/run/x.sock",
+            "tcp://h:1/x",
+        ] {
+            let error = text.parse::<EngineAddress>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidSettings);
+            assert!(error.to_string().starts_with("engine: "), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_has_an_end() {
+        let directory = std::env::temp_dir().join(format!("omcp-engine-{}", std::process::id()));
+        let listener = tokio::net::UnixListener::bind(&directory).unwrap();
+        let address = EngineAddress::Unix(directory.clone());
+        let error = Engine::connect(address, Duration::from_millis(100)).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().ends_with("did not answer in 100 ms"), "{error}");
+        drop(listener);
+        std::fs::remove_file(directory).unwrap();
+    }
+
+    #[test]
+    fn what_an_engine_says_is_one_short_line() {
+        assert_eq!(bounded(" no such\nimage\n"), "no such image");
+        assert_eq!(bounded(&"ä".repeat(600)).chars().count(), ENGINE_TEXT_LEN_MAX + 3);
+    }
+}

@@ -231,3 +231,48 @@ fn is_absolute(path: &str) -> bool {
 fn check(field: &str, holds: bool, reason: &str) -> Result<(), GatewayError> {
     if holds { Ok(()) } else { Err(GatewayError::invalid_settings(format!("{field}: {reason}"))) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn checked(settings: Value) -> Result<(), String> {
+        let mut all = json!({ "image": "i" });
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let settings: DockerSettings = serde_json::from_value(all).map_err(|error| error.to_string())?;
+        settings.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_field() {
+        let bind = |source: &str, target: &str| json!({ "type": "bind", "source": source, "target": target });
+        for (settings, refusal) in [
+            (json!({ "image": "" }), "image: is no image reference"),
+            (json!({ "network": "container:x" }), "network: is neither none, bridge, host nor"),
+            (json!({ "memory_mib": 5 }), "memory_mib: has to be 6 to"),
+            (json!({ "cpus": 0 }), "cpus: has to be 0.01 to 1024"),
+            (json!({ "pids_max": 0 }), "pids_max: has to be 1 to"),
+            (json!({ "working_dir": "srv" }), "working_dir: is no absolute path"),
+            (json!({ "user": "a b" }), "user: is no user"),
+            (json!({ "command": "a\0" }), "command: holds a NUL byte"),
+            (json!({ "args": ["a", "b\0"] }), "args[1]: holds a NUL byte"),
+            (json!({ "mounts": [bind("/a", "b")] }), "mounts[0].target: is no absolute path"),
+            (json!({ "mounts": [bind("/a", "/b"), bind("a", "/b")] }), "mounts[1].source: is no absolute"),
+            (
+                json!({ "mounts": [{ "type": "tmpfs", "target": "/t", "size_mib": 0 }] }),
+                "mounts[0].size_mib: has",
+            ),
+            (json!({ "mounts": [{ "type": "volume", "target": "/t" }] }), "unknown variant `volume`"),
+            (json!({ "privileged": true }), "unknown field `privileged`"),
+        ] {
+            let told = checked(settings.clone()).unwrap_err();
+            assert!(told.starts_with(refusal), "{settings}: {told}");
+        }
+        assert_eq!(
+            checked(json!({ "network": "host", "user": "0:0", "mounts": [bind("/a", "/b")] })),
+            Ok(())
+        );
+    }
+}

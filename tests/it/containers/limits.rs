@@ -82,3 +82,22 @@ async fn backends_on_one_engine_leave_each_other_alone() {
     assert_eq!(engine.containers("label=omcp.backend=two").len(), 1);
     two.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_may_be_behind_tcp() {
+    let engine = Engine::with_fixture();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let socket = engine.socket();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = tokio::net::UnixStream::connect(&socket).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let mut far = Life::new("n1", "b1").connect("far", &engine, json!({ "engine": address })).await;
+    initialize(&mut *far).await;
+    assert_eq!(call(&mut *far, "echo", json!({ "message": "here" })).await, "here");
+    far.close().await.unwrap();
+    assert_eq!(engine.containers("label=omcp.backend=far"), Vec::<Value>::new());
+}

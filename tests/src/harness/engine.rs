@@ -130,7 +130,8 @@ impl Engine {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("podman");
-        command.args(arguments);
+        // Its helpers leave files where they stand.
+        command.args(arguments).current_dir(self.path());
         command.env("CONTAINERS_CONF", self.path().join("containers.conf"));
         command.env("CONTAINERS_STORAGE_CONF", self.path().join("storage.conf"));
         // Podman passes these on to its containers.
