@@ -1,6 +1,6 @@
 //! The words people read for states and changes, and how they feel about them.
 
-use omcp_proto::v1::{BackendState, ChangeKind, NodeBackendStatus, NodeState, RejectionCode};
+use omcp_proto::v1::{BackendState, ChangeKind, NodeBackendStatus, NodeState, Rejection, RejectionCode};
 
 use crate::output::table::{Cell, Mood};
 
@@ -66,12 +66,22 @@ pub fn rejection(code: i32) -> &'static str {
 pub fn reason(status: &NodeBackendStatus) -> String {
     if let Some(found) = &status.rejection {
         let field = if found.field.is_empty() { String::new() } else { format!("{}: ", found.field) };
-        return format!("{field}{}", found.message);
+        return format!("{field}{}{}", found.message, elsewhere(status));
     }
     let said = status.status.as_ref();
     said.filter(|_| backend_state(status) != BackendState::Ready)
         .map(|status| status.last_error.clone())
         .unwrap_or_default()
+}
+
+/// Where else a backend can be served, if a node does not offer its runtime type.
+fn elsewhere(status: &NodeBackendStatus) -> String {
+    let lacks = |found: &Rejection| found.code() == RejectionCode::UnknownType;
+    match (status.rejection.as_ref().is_some_and(lacks), status.offered_by.as_slice()) {
+        (false, _) => String::new(),
+        (true, []) => "; no connected node offers it".to_owned(),
+        (true, nodes) => format!("; nodes with it: {}", nodes.join(", ")),
+    }
 }
 
 pub fn change(kind: i32) -> &'static str {
@@ -87,4 +97,25 @@ pub fn change(kind: i32) -> &'static str {
 /// `1 change`, `2 changes`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_a_node_lacks_is_looked_for_elsewhere() {
+        let rejection = |code: RejectionCode| {
+            Some(Rejection { code: code.into(), message: "no".into(), ..Rejection::default() })
+        };
+        for (code, nodes, want) in [
+            (RejectionCode::UnknownType, &["b", "c"][..], "no; nodes with it: b, c"),
+            (RejectionCode::UnknownType, &[], "no; no connected node offers it"),
+            (RejectionCode::Invalid, &[], "no"),
+        ] {
+            let offered_by = nodes.iter().map(|node| (*node).to_owned()).collect();
+            let status = NodeBackendStatus { rejection: rejection(code), offered_by, ..Default::default() };
+            assert_eq!(reason(&status), want);
+        }
+    }
 }

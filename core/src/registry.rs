@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::config::RuntimeConfig;
 use crate::error::{ErrorKind, GatewayError};
 use crate::reference::{self, Resolve};
 use crate::runtime::{Runtime, RuntimeContext};
-use crate::runtime_type::DynRuntimeType;
+use crate::runtime_type::{DynRuntimeType, Origin};
 
 /// One visible list of runtime types. Built-ins and strangers enter by the same door:
 ///
@@ -20,6 +22,17 @@ use crate::runtime_type::DynRuntimeType;
 #[derive(Clone, Default)]
 pub struct RuntimeRegistry {
     types: BTreeMap<String, Arc<dyn DynRuntimeType>>,
+    /// Those that come with the gateway, and its version.
+    built_in: BTreeMap<String, Arc<str>>,
+}
+
+/// What a node tells of a type that it offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypeDescription {
+    pub name: String,
+    pub version: String,
+    pub origin: Origin,
+    pub settings_schema: Value,
 }
 
 impl RuntimeRegistry {
@@ -38,6 +51,25 @@ impl RuntimeRegistry {
             return Err(GatewayError::new(ErrorKind::Internal, context));
         }
         Ok(self)
+    }
+
+    /// Says that the types so far come with the gateway, in this version of it.
+    #[must_use]
+    pub fn as_built_in(mut self, version: &str) -> Self {
+        let version: Arc<str> = version.into();
+        self.built_in = self.types.keys().map(|name| (name.clone(), version.clone())).collect();
+        self
+    }
+
+    /// What is to be told of the types, by name.
+    pub fn describe(&self) -> impl Iterator<Item = TypeDescription> {
+        self.types.iter().map(|(name, kind)| {
+            let (origin, version) = match self.built_in.get(name) {
+                Some(version) => (Origin::BuiltIn, version.to_string()),
+                None => (kind.origin(), kind.version()),
+            };
+            TypeDescription { name: name.clone(), version, origin, settings_schema: kind.settings_schema() }
+        })
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<dyn DynRuntimeType>> {

@@ -8,6 +8,28 @@ use crate::error::GatewayError;
 use crate::runtime::{Runtime, RuntimeContext};
 use crate::settings_schema::SettingsSchema;
 
+/// Where a runtime type comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// With the gateway.
+    BuiltIn,
+    /// With a node program of somebody's own.
+    Custom,
+    /// From another process.
+    Plugin,
+}
+
+impl Origin {
+    /// The word for it in `omcp runtimes`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built-in",
+            Self::Custom => "custom",
+            Self::Plugin => "plugin",
+        }
+    }
+}
+
 /// A kind of runtime, as its author writes it: everything about it stands in one file.
 ///
 /// A name, a settings struct and a constructor. The struct is the one home of the settings: serde reads
@@ -19,6 +41,10 @@ use crate::settings_schema::SettingsSchema;
 pub trait RuntimeType: Send + Sync + 'static {
     /// The word after `type:`. Lower case, words joined by `-`; unique in a registry.
     const NAME: &'static str;
+
+    /// Version of the type, usually `env!("CARGO_PKG_VERSION")`: nodes advertise it, and where they differ
+    /// the newest decides whether settings are accepted.
+    const VERSION: &'static str = "";
 
     /// What stands beside `type:`, always an object. Use `#[serde(deny_unknown_fields)]`, so that typing
     /// errors are found. Give every field a doc comment with its unit and default; put the unit into its
@@ -48,6 +74,15 @@ pub trait DynRuntimeType: Send + Sync + 'static {
     /// JSON Schema (2020-12) of the settings.
     fn settings_schema(&self) -> Value;
 
+    /// See [`RuntimeType::VERSION`].
+    fn version(&self) -> String {
+        String::new()
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Custom
+    }
+
     /// Builds the runtime from JSON text whose references are already resolved.
     ///
     /// # Errors
@@ -62,6 +97,10 @@ impl<T: RuntimeType> DynRuntimeType for T {
 
     fn settings_schema(&self) -> Value {
         schemars::schema_for!(T::Settings).to_value()
+    }
+
+    fn version(&self) -> String {
+        T::VERSION.to_owned()
     }
 
     fn create(&self, settings: &str, context: RuntimeContext) -> Result<Box<dyn Runtime>, GatewayError> {

@@ -258,19 +258,17 @@ fn identity(
 
 /// What the node tells of the runtime types it offers.
 pub fn runtime_types(registry: &RuntimeRegistry) -> Vec<RuntimeType> {
-    let builtin = omcp_runtimes::builtin();
-    let described = registry.iter().map(|kind| {
-        let schema = kind.settings_schema().to_string();
-        let origin = if builtin.get(kind.name()).is_some() { "built-in" } else { "custom" };
+    let told = registry.describe().map(|kind| {
+        let schema = kind.settings_schema.to_string();
         RuntimeType {
-            name: kind.name().to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            origin: origin.to_owned(),
+            name: kind.name,
+            version: kind.version,
+            origin: kind.origin.as_str().to_owned(),
             schema_hash: blake3::hash(schema.as_bytes()).as_bytes()[..16].to_vec(),
             settings_schema_json: schema,
         }
     });
-    described.collect()
+    told.collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ use omcp_core::{GatewayError, RuntimeRegistry};
 
 /// Every runtime type that comes with the gateway.
 pub fn builtin() -> RuntimeRegistry {
-    list().expect("built-in names are distinct")
+    list().expect("built-in names are distinct").as_built_in(env!("CARGO_PKG_VERSION"))
 }
 
 fn list() -> Result<RuntimeRegistry, GatewayError> {

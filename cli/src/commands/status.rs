@@ -90,6 +90,7 @@ pub fn document(status: &NodeBackendStatus) -> Node {
             ("field".to_owned(), Node::text(&found.field)),
             ("message".to_owned(), Node::text(&found.message)),
             ("revision".to_owned(), Node::number(found.revision)),
+            ("offered_by".to_owned(), Node::list(status.offered_by.iter().map(Node::text))),
         ]);
         ("rejection".to_owned(), rejection)
     }));

@@ -41,7 +41,7 @@ fn statuses() -> Vec<NodeBackendStatus> {
             tools: Some(3),
             ..BackendStatus::default()
         }),
-        rejection: None,
+        ..NodeBackendStatus::default()
     };
     let mut rejected = said("github", "node-b", BackendState::Starting, "");
     rejected.rejection = Some(Rejection {

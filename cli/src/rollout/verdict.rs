@@ -175,7 +175,12 @@ mod tests {
     fn status(backend: &str, state: BackendState, revision: u64) -> NodeBackendStatus {
         let status =
             BackendStatus { backend: backend.into(), state: state.into(), revision, ..Default::default() };
-        NodeBackendStatus { node: "n".into(), status: Some(status), rejection: None }
+        NodeBackendStatus {
+            node: "n".into(),
+            status: Some(status),
+            rejection: None,
+            ..NodeBackendStatus::default()
+        }
     }
 
     fn judge(applied_revision: u64, backends: Vec<NodeBackendStatus>) -> Verdict {

@@ -80,9 +80,10 @@ impl FleetService for FleetApi {
         &self,
         _: Request<ListRuntimeTypesRequest>,
     ) -> Result<Response<ListRuntimeTypesResponse>, Status> {
+        let offers = self.fleet.offers();
         let offered = self.catalog.types().into_iter().map(|(key, known)| OfferedRuntimeType {
             r#type: Some(known.wire.clone()),
-            nodes: self.fleet.offering(&key),
+            nodes: offers.of_version(&key).iter().map(ToString::to_string).collect(),
         });
         Ok(Response::new(ListRuntimeTypesResponse { types: offered.collect() }))
     }

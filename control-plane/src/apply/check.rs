@@ -1,6 +1,6 @@
 //! [`Check`]: everything that can be known to be wrong before a node sees it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use omcp_core::reference::{self, Reference, Resolve};
@@ -10,9 +10,10 @@ use omcp_proto::v1::{BackendSpec, SettingsValidation, Warning};
 use prost::Message;
 use serde_json::Value;
 
+use crate::apply::versions::{Elsewhere, Verdict, Versions};
 use crate::catalog::Catalog;
 use crate::error::{Error, Violation};
-use crate::fleet::Fleet;
+use crate::fleet::offers::Offers;
 use crate::record::EncodedSpec;
 
 /// A backend that may be stored.
@@ -35,16 +36,18 @@ pub struct Policy {
 /// Collects every violation and warning of one request.
 pub struct Check<'a> {
     catalog: &'a Catalog,
+    offers: &'a Offers,
     policy: Policy,
-    types: BTreeSet<String>,
+    /// The runtime types seen so far that somebody has described.
+    types: BTreeMap<String, Versions>,
     violations: Vec<Violation>,
     warnings: Vec<Warning>,
 }
 
 impl<'a> Check<'a> {
-    pub fn new(catalog: &'a Catalog, policy: Policy) -> Self {
+    pub fn new(catalog: &'a Catalog, offers: &'a Offers, policy: Policy) -> Self {
         let (types, violations, warnings) = Default::default();
-        Self { catalog, policy, types, violations, warnings }
+        Self { catalog, offers, policy, types, violations, warnings }
     }
 
     /// Adds a violation of the request itself.
@@ -112,15 +115,24 @@ impl<'a> Check<'a> {
         if spec.runtime_type.is_empty() || !settings.is_object() {
             return;
         }
-        let versions = self.catalog.versions(&spec.runtime_type);
-        if versions.is_empty() {
-            return self.unknown_type(prefix, name, &spec.runtime_type, &self.catalog.names());
-        }
-        self.types.insert(spec.runtime_type.clone());
-        let judged = versions.iter().map(|(_, known)| known.violations(&settings));
-        for found in judged.min_by_key(Vec::len).unwrap_or_default() {
+        let Some(verdict) = self.judge(&spec.runtime_type, &settings) else {
+            return self.unknown_type(prefix, name, &spec.runtime_type);
+        };
+        for found in verdict.violations {
             self.forbidden(name, Violation::new(format!("{prefix}.{}", found.field), found.reason));
         }
+        for found in verdict.elsewhere {
+            self.forbidden_elsewhere(prefix, name, &spec.runtime_type, &found);
+        }
+    }
+
+    /// `None` if nobody has described the type.
+    fn judge(&mut self, runtime_type: &str, settings: &Value) -> Option<Verdict> {
+        if !self.types.contains_key(runtime_type) {
+            let versions = Versions::of(runtime_type, self.catalog, self.offers)?;
+            self.types.insert(runtime_type.to_owned(), versions);
+        }
+        self.types.get(runtime_type).map(|versions| versions.judge(settings))
     }
 
     fn forbidden(&mut self, name: &str, found: Violation) {
@@ -131,8 +143,20 @@ impl<'a> Check<'a> {
         self.warn("INVALID_SETTINGS", name, found.field, message);
     }
 
-    fn unknown_type(&mut self, prefix: &str, name: &str, runtime_type: &str, known: &[String]) {
+    fn forbidden_elsewhere(&mut self, prefix: &str, name: &str, runtime_type: &str, found: &Elsewhere) {
+        let Elsewhere { version, nodes, violation } = found;
+        let message = format!(
+            "{} {} in version {version} of {runtime_type}, which these nodes have: {}",
+            violation.field,
+            violation.reason,
+            nodes.join(", ")
+        );
+        self.warn("OTHER_VERSION", name, format!("{prefix}.{}", found.violation.field), message);
+    }
+
+    fn unknown_type(&mut self, prefix: &str, name: &str, runtime_type: &str) {
         let field = format!("{prefix}.runtime.type");
+        let known = self.catalog.names();
         let message = format!("{runtime_type:?} is not known yet: known types are {}", known.join(", "));
         if self.policy.strict {
             return self.violate(field, message);
@@ -146,9 +170,10 @@ impl<'a> Check<'a> {
     }
 
     /// Warns of types that some of the connected nodes do not offer.
-    pub fn offers(&mut self, fleet: &Fleet) {
-        for runtime_type in std::mem::take(&mut self.types) {
-            let (lacking, connected) = fleet.lacking(&runtime_type);
+    fn lacking(&mut self) {
+        let (offers, connected) = (self.offers, self.offers.connected());
+        for runtime_type in std::mem::take(&mut self.types).into_keys() {
+            let lacking = offers.lacking(&runtime_type);
             if !lacking.is_empty() {
                 let message = format!(
                     "{} of {connected} connected nodes do not offer runtime type {runtime_type}: {}",
@@ -164,7 +189,8 @@ impl<'a> Check<'a> {
     ///
     /// # Errors
     /// All violations.
-    pub fn finish(self) -> Result<Vec<Warning>, Error> {
+    pub fn finish(mut self) -> Result<Vec<Warning>, Error> {
+        self.lacking();
         if self.violations.is_empty() { Ok(self.warnings) } else { Err(Error::Invalid(self.violations)) }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Apply`]: check, plan, commit: the one way in for all writes.
 //!
 //! - [`check`]: everything that can be known to be wrong before a node sees it
+//! - [`versions`]: settings judged by all versions of their runtime type
 //! - [`mask`]: which parts of a spec an update names
 //! - [`one`]: intents about one backend
 //! - [`manifest`]: many backends in one transaction
@@ -9,6 +10,7 @@ pub mod check;
 pub mod manifest;
 pub mod mask;
 pub mod one;
+pub mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,9 +66,9 @@ impl Apply {
         let order = order(actor, "CreateBackend", &request, &request.request_id, request.validate_only)?;
         let validation = request.settings_validation();
         let backend = request.backend.unwrap_or_default();
-        let mut check = Check::new(&self.catalog, self.policy(request.strict, validation));
+        let offers = self.fleet.offers();
+        let mut check = Check::new(&self.catalog, &offers, self.policy(request.strict, validation));
         let checked = check.backend("backend", &backend.name, backend.spec.as_ref());
-        check.offers(&self.fleet);
         let warnings = check.finish()?;
         let checked = checked.expect("what has no violation can be stored");
         let (limits, validate_only) = (self.limits, order.validate_only);
@@ -99,6 +101,7 @@ impl Apply {
             limits: self.limits,
             policy,
             catalog: self.catalog.clone(),
+            offers: self.fleet.offers(),
             merged: EncodedSpec { bytes: Bytes::new(), hash: Default::default() },
             warnings: Vec::new(),
         };
@@ -159,7 +162,8 @@ impl Apply {
     }
 
     fn wanted(&self, manifest: Manifest, policy: Policy) -> Result<(Vec<Checked>, Vec<Warning>), Error> {
-        let mut check = Check::new(&self.catalog, policy);
+        let offers = self.fleet.offers();
+        let mut check = Check::new(&self.catalog, &offers, policy);
         let mut wanted = Vec::with_capacity(manifest.backends.len());
         let mut first = BTreeMap::new();
         for (index, backend) in manifest.backends.iter().enumerate() {
@@ -172,7 +176,6 @@ impl Apply {
             }
             wanted.extend(check.backend(&prefix, &backend.name, backend.spec.as_ref()));
         }
-        check.offers(&self.fleet);
         Ok((wanted, check.finish()?))
     }
 

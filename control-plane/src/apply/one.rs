@@ -12,6 +12,7 @@ use crate::apply::mask::Mask;
 use crate::catalog::Catalog;
 use crate::config::Limits;
 use crate::error::Error;
+use crate::fleet::offers::Offers;
 use crate::record::{EncodedSpec, Record};
 use crate::store::{Done, Intent, Plan, View};
 
@@ -51,6 +52,7 @@ pub struct Update {
     pub limits: Limits,
     pub policy: Policy,
     pub catalog: Arc<Catalog>,
+    pub offers: Arc<Offers>,
     /// Filled by the plan: what is stored, and what to know about it.
     pub merged: EncodedSpec,
     pub warnings: Vec<Warning>,
@@ -68,7 +70,7 @@ impl Intent for Update {
             Some(held) => self.mask.merge(&held.decoded(), &wanted),
             None => wanted,
         };
-        let mut check = Check::new(&self.catalog, self.policy);
+        let mut check = Check::new(&self.catalog, &self.offers, self.policy);
         let checked = check.backend("backend", &self.name, Some(&merged));
         self.warnings.extend(check.finish()?);
         self.merged = checked.map_or_else(|| EncodedSpec::of(&merged), |checked| checked.spec);

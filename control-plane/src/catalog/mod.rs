@@ -75,9 +75,13 @@ impl Catalog {
         Some(key)
     }
 
-    /// All types by name, then by schema hash.
+    /// All types by name, then newest first.
     pub fn types(&self) -> Vec<(TypeKey, Arc<KnownType>)> {
-        self.read().iter().map(|(key, known)| (key.clone(), known.clone())).collect()
+        let mut types: Vec<_> = self.read().iter().map(|(key, known)| (key.clone(), known.clone())).collect();
+        types.sort_by(|(_, one), (_, other)| {
+            one.wire.name.cmp(&other.wire.name).then_with(|| other.age().cmp(&one.age()))
+        });
+        types
     }
 
     /// Names of the known types.
@@ -114,6 +118,18 @@ impl KnownType {
 
     fn key(&self) -> TypeKey {
         (self.wire.name.clone(), schema_hash(&self.wire.settings_schema_json))
+    }
+
+    /// Which of two versions is newer: numbers count part by part, and a release is newer than what led to
+    /// it. Anything else about a version counts as nothing.
+    pub fn age(&self) -> (Vec<u64>, bool) {
+        let (release, rest) = match self.wire.version.split_once('-') {
+            Some((release, _)) => (release, false),
+            None => (self.wire.version.as_str(), true),
+        };
+        let release = release.split_once('+').map_or(release, |(release, _)| release);
+        let numbers = release.split('.').map(|part| part.trim_start_matches('v').parse().unwrap_or(0));
+        (numbers.collect(), rest)
     }
 
     /// Every violation, with paths that begin with `runtime`. Never quotes a value.

@@ -2,9 +2,11 @@
 //! thousand heartbeats cost no transaction.
 //!
 //! - [`node`]: one node
+//! - [`offers`]: which of them offer which runtime types
 //! - [`report`]: the answers of FleetService
 
 pub mod node;
+pub mod offers;
 pub mod report;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 use crate::error::Error;
 use crate::publish::Hub;
 use node::{Introduction, NodeRecord, SessionOrder};
+use offers::Offers;
 
 /// How long a node that hung up is still listed.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
@@ -44,13 +47,21 @@ impl Seat {
 pub struct Fleet {
     hub: Arc<Hub>,
     nodes: Mutex<BTreeMap<Arc<str>, NodeRecord>>,
+    /// Gathered when it is asked for, and dropped when a node comes or goes.
+    offers: Mutex<Option<Arc<Offers>>>,
     sessions: AtomicU64,
     changed: watch::Sender<()>,
 }
 
 impl Fleet {
     pub fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, nodes: Mutex::default(), sessions: AtomicU64::default(), changed: watch::Sender::new(()) }
+        Self {
+            hub,
+            nodes: Mutex::default(),
+            offers: Mutex::default(),
+            sessions: AtomicU64::default(),
+            changed: watch::Sender::new(()),
+        }
     }
 
     /// A node has introduced itself. An older stream of the same name is told to end.
@@ -76,6 +87,7 @@ impl Fleet {
             None => drop(nodes.insert(name.clone(), NodeRecord::new(session, introduction, orders))),
         }
         drop(nodes);
+        self.forget_offers();
         self.tell();
         Ok((Seat { node: name, session }, receiver))
     }
@@ -83,6 +95,7 @@ impl Fleet {
     /// Its stream has ended.
     pub fn leave(&self, seat: &Seat) {
         self.with(seat, NodeRecord::leave);
+        self.forget_offers();
         self.tell();
     }
 
@@ -121,12 +134,23 @@ impl Fleet {
         self.nodes().values().filter(|node| node.connected()).count()
     }
 
-    /// The connected nodes that do not offer a type, and the number of all connected nodes.
-    pub fn lacking(&self, runtime_type: &str) -> (Vec<String>, usize) {
-        let nodes = self.nodes();
-        let connected: Vec<_> = nodes.iter().filter(|(_, node)| node.connected()).collect();
-        let lacking = connected.iter().filter(|(_, node)| !node.offers(runtime_type));
-        (lacking.map(|(name, _)| name.to_string()).collect(), connected.len())
+    /// Which connected nodes offer which runtime types.
+    pub fn offers(&self) -> Arc<Offers> {
+        // Held while it is gathered: a node that comes or goes meanwhile makes it forgotten afterwards.
+        let mut kept = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get_or_insert_with(|| Arc::new(self.gather_offers())).clone()
+    }
+
+    fn gather_offers(&self) -> Offers {
+        let mut offers = Offers::default();
+        for (name, node) in self.nodes().iter().filter(|(_, node)| node.connected()) {
+            offers.add(name, &node.introduction.types);
+        }
+        offers
+    }
+
+    fn forget_offers(&self) {
+        *self.offers.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Tells nodes to go on with the removal they hold back; returns their names.

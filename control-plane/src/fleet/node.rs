@@ -109,10 +109,6 @@ impl NodeRecord {
         self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok())
     }
 
-    pub fn offers(&self, runtime_type: &str) -> bool {
-        self.introduction.types.iter().any(|(name, _)| name == runtime_type)
-    }
-
     pub fn heard(&mut self) {
         self.last_heard = Instant::now();
     }

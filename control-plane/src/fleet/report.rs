@@ -1,14 +1,14 @@
 //! The answers of FleetService.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use omcp_proto::v1::{
     BackendState, BackendStatus, ListBackendStatusesResponse, ListNodesResponse, Node, NodeBackendStatus,
-    NodeRollout, NodeState, Rejection, WatchRolloutResponse,
+    NodeRollout, NodeState, Rejection, RejectionCode, WatchRolloutResponse,
 };
 
-use crate::catalog::TypeKey;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::fleet::node::{KeptStatus, NodeRecord};
@@ -32,7 +32,7 @@ impl Fleet {
     /// There is no such backend or node, or the answer would be too large.
     pub fn statuses(&self, backend: &str, node: &str) -> Result<ListBackendStatusesResponse, Error> {
         let backends = self.backends(backend)?;
-        let kept = self.kept_statuses(&backends, node)?;
+        let kept = self.offered_by(self.kept_statuses(&backends, node)?);
         Ok(ListBackendStatusesResponse { statuses: kept.into_iter().map(Kept::decoded).collect() })
     }
 
@@ -81,7 +81,7 @@ impl Fleet {
                 node: name.to_string(),
                 state: state.into(),
                 applied_revision,
-                backends: kept.into_iter().map(Kept::brief).collect(),
+                backends: self.offered_by(kept).into_iter().map(Kept::brief).collect(),
             };
         WatchRolloutResponse {
             nodes: stands.into_iter().map(rollout).collect(),
@@ -98,12 +98,24 @@ impl Fleet {
         backends.iter().filter(exists).map(|name| name.as_str().into()).collect()
     }
 
-    /// Names of the connected nodes that offer this version of a type.
-    pub fn offering(&self, key: &TypeKey) -> Vec<String> {
-        let nodes = self.nodes();
-        let offering =
-            nodes.iter().filter(|(_, node)| node.connected() && node.introduction.types.contains(key));
-        offering.map(|(name, _)| name.to_string()).collect()
+    /// Where else a backend could be served, for the nodes that do not offer its runtime type.
+    fn offered_by(&self, told: Vec<Kept>) -> Vec<Kept> {
+        let mut by_backend = BTreeMap::new();
+        let mut named = |backend: &Arc<str>| -> Vec<String> {
+            let offered = || self.offers_for(backend);
+            by_backend.entry(backend.clone()).or_insert_with(offered).clone()
+        };
+        let filled = told.into_iter().map(|kept| {
+            let offered_by = if kept.lacks_type() { named(&kept.backend) } else { Vec::new() };
+            Kept { offered_by, ..kept }
+        });
+        filled.collect()
+    }
+
+    fn offers_for(&self, backend: &str) -> Vec<String> {
+        let spec = self.hub.table().get(backend).map(|record| record.decoded());
+        let nodes = spec.map(|spec| self.offers().of_type(&spec.runtime_type)).unwrap_or_default();
+        nodes.iter().map(ToString::to_string).collect()
     }
 
     fn stored(&self) -> (Cursor, usize) {
@@ -138,19 +150,25 @@ struct Kept {
     backend: Arc<str>,
     status: Option<KeptStatus>,
     rejection: Option<Rejection>,
+    offered_by: Vec<String>,
 }
 
 impl Kept {
     fn of(node: &Arc<str>, record: &NodeRecord, backend: &Arc<str>) -> Self {
         let (status, rejection) = (record.status(backend), record.rejection(backend));
-        Self { node: node.clone(), backend: backend.clone(), status, rejection }
+        Self { node: node.clone(), backend: backend.clone(), status, rejection, offered_by: Vec::new() }
+    }
+
+    fn lacks_type(&self) -> bool {
+        self.rejection.as_ref().is_some_and(|found| found.code() == RejectionCode::UnknownType)
     }
 
     /// A status that says nothing if the node has not spoken of the backend.
     fn decoded(self) -> NodeBackendStatus {
         let silent = || BackendStatus { backend: self.backend.to_string(), ..BackendStatus::default() };
         let status = self.status.as_ref().map_or_else(silent, KeptStatus::decoded);
-        NodeBackendStatus { node: self.node.to_string(), status: Some(status), rejection: self.rejection }
+        let Self { node, rejection, offered_by, .. } = self;
+        NodeBackendStatus { node: node.to_string(), status: Some(status), rejection, offered_by }
     }
 
     /// Without what nobody looks at while all is well: a rollout is told many times.

@@ -165,6 +165,67 @@ async fn forbidden_settings_are_an_error_or_on_request_a_warning() {
     assert_eq!(updated.into_inner().warnings.len(), 3);
 }
 
+/// A node that offers `mine` in one version, with one setting.
+async fn node_with(plane: &Plane, name: &str, version: &str, setting: &str) -> TestNode {
+    let schema = serde_json::json!({"properties": {setting: {}}, "additionalProperties": false});
+    let mut hello = hello(name);
+    hello.runtime_types = vec![RuntimeType {
+        name: "mine".into(),
+        version: version.into(),
+        origin: "custom".into(),
+        settings_schema_json: schema.to_string(),
+        ..Default::default()
+    }];
+    let mut node = TestNode::connect(plane, hello).await;
+    node.reach(0).await;
+    node
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_versions_of_a_type_the_newest_decides() {
+    let plane = Plane::start().await;
+    let _old = node_with(&plane, "old", "1.9.0", "before").await;
+    let new = node_with(&plane, "new", "1.10.0", "after").await;
+    let mine = |setting: &str| {
+        let mut mine = entry("mine", "x");
+        let spec = mine.spec.as_mut().unwrap();
+        (spec.runtime_type, spec.settings_json) = ("mine".into(), format!(r#"{{"{setting}":1}}"#));
+        mine
+    };
+    let types =
+        plane.fleet().await.list_runtime_types(ListRuntimeTypesRequest {}).await.unwrap().into_inner();
+    let versions = types.types.iter().map(|one| (one.r#type.clone().unwrap(), &one.nodes));
+    let mine_only: Vec<_> = versions.filter(|(kind, _)| kind.name == "mine").collect();
+    let told: Vec<_> =
+        mine_only.iter().map(|(kind, nodes)| (kind.version.as_str(), nodes.join(","))).collect();
+    assert_eq!(told, [("1.10.0", "new".to_owned()), ("1.9.0", "old".to_owned())]);
+
+    let applied = apply(&plane, request(vec![mine("after")])).await.unwrap();
+    let [warning] = &applied.warnings[..] else { panic!("{:?}", applied.warnings) };
+    assert_eq!((warning.reason.as_str(), warning.backend.as_str()), ("OTHER_VERSION", "mine"));
+    assert_eq!(warning.field, "backends[0].runtime.after");
+    assert!(warning.message.contains("1.9.0") && warning.message.ends_with(": old"), "{}", warning.message);
+    let error = apply(&plane, request(vec![mine("before")])).await.unwrap_err();
+    assert_eq!(fields(&error)[0].0, "backends[0].runtime.before");
+
+    let update = |setting: &str| {
+        let backend = Backend { name: "mine".into(), spec: mine(setting).spec, ..Default::default() };
+        UpdateBackendRequest { backend: Some(backend), ..Default::default() }
+    };
+    let mut backends = plane.backends().await;
+    assert_eq!(backends.update_backend(update("before")).await.unwrap_err().code(), Code::InvalidArgument);
+
+    drop(new);
+    for _ in 0..100 {
+        // What the node that left had does not count any more.
+        match backends.update_backend(update("before")).await {
+            Ok(answer) => return assert_eq!(answer.into_inner().warnings, []),
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+    panic!("the version of a node that left still decides");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mass_deletion_needs_to_be_asked_for() {
     let plane = Plane::start().await;
