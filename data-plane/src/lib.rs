@@ -15,8 +15,9 @@
 //! A program with runtime types of its own is this node with a longer registry:
 //!
 //! ```no_run
+//! # use omcp_runtimes::local_process::LocalProcess as MyRuntime;
 //! fn main() -> std::process::ExitCode {
-//!     omcp_data_plane::main(omcp_data_plane::builtin() /* .with(MyRuntime)? */)
+//!     omcp_data_plane::main(omcp_data_plane::builtin().with(MyRuntime))
 //! }
 //! ```
 
@@ -37,16 +38,20 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use omcp_core::RuntimeRegistry;
+use omcp_core::{GatewayError, RuntimeRegistry};
 
 pub use config::{Args, NodeConfig};
 pub use node::{Node, NodeError};
 pub use omcp_runtimes::builtin;
 
 /// The whole program: reads the arguments, starts an async runtime and runs a node that offers the types
-/// of `registry` until it is told to stop.
-pub fn main(registry: RuntimeRegistry) -> ExitCode {
+/// of `registry` until it is told to stop. A registry that could not be made is told as any other error.
+pub fn main(registry: Result<RuntimeRegistry, GatewayError>) -> ExitCode {
     let args = Args::parse();
+    let registry = match registry {
+        Ok(registry) => registry,
+        Err(error) => return complain(&error),
+    };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(args, registry)),
         Err(error) => complain(&error),

@@ -6,5 +6,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    omcp_data_plane::main(omcp_data_plane::builtin())
+    omcp_data_plane::main(Ok(omcp_data_plane::builtin()))
 }

@@ -22,6 +22,8 @@ mod rmcp_client;
 
 /// Servers in containers, on a real engine.
 mod containers;
+/// A node with a runtime type of its own beside one without.
+mod custom_runtime;
 
 /// Servers that misbehave.
 mod bad_backends;

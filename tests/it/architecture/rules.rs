@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control-plane", &["core", "proto"]),
     ("data-plane", &["core", "mcp", "proto", "runtimes"]),
     ("cli", &["core", "mcp", "proto", "control-plane", "data-plane"]),
+    ("custom-runtime", &["core", "data-plane", "runtimes"]),
     ("tests", &["core", "mcp", "proto", "runtimes"]),
     ("bench", &["core", "mcp", "proto", "runtimes", "tests"]),
     ("xtask", &[]),

@@ -35,6 +35,12 @@ impl Cluster {
         Self { nodes: (0..nodes).map(node).collect(), control_plane, folder }
     }
 
+    /// Starts one more node, with a program of somebody's own.
+    pub fn join(&mut self, program: &str, name: &str, env: &[(&str, &str)]) {
+        let node = Node::start_program(program, name, self.folder.path(), &self.control_plane.sync, env);
+        self.nodes.push(node);
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

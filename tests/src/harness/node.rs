@@ -7,6 +7,7 @@ use super::control_plane::address;
 use super::process::{self, Process};
 
 pub struct Node {
+    program: String,
     name: String,
     state: PathBuf,
     control_plane: String,
@@ -21,7 +22,19 @@ pub struct Node {
 impl Node {
     /// Starts one with its state in `folder`, on free ports that it keeps over restarts.
     pub fn start(name: &str, folder: &Path, control_plane: &str, env: &[(&str, &str)]) -> Self {
+        Self::start_program("omcp-data-plane", name, folder, control_plane, env)
+    }
+
+    /// The same, for a node program of somebody's own.
+    pub fn start_program(
+        program: &str,
+        name: &str,
+        folder: &Path,
+        control_plane: &str,
+        env: &[(&str, &str)],
+    ) -> Self {
         let mut new = Self {
+            program: program.to_owned(),
             name: name.to_owned(),
             state: folder.join(name),
             control_plane: control_plane.to_owned(),
@@ -89,7 +102,7 @@ impl Node {
     }
 
     fn spawn(&self, mcp: &str, admin: &str) -> Process {
-        let mut command = Command::new(process::program("omcp-data-plane"));
+        let mut command = Command::new(process::program(&self.program));
         command.args(["--name", &self.name, "--control-plane", &self.control_plane]);
         command.args(["--listen", mcp, "--admin-listen", admin, "--drain-timeout-ms", "2000"]);
         command.arg("--state-dir").arg(&self.state);
