@@ -1,6 +1,7 @@
 //! The gRPC API.
 //!
 //! - [`v1`]: types, clients and servers generated from `omcp/v1/*.proto`
+//! - [`plugin`]: the same of `omcp/plugin/v1/plugin.proto`, between a node and a plugin
 //! - [`convert`]: the one place where wire words become core nouns
 
 pub mod convert;
@@ -16,7 +17,23 @@ pub mod v1 {
     tonic::include_proto!("omcp.v1");
 }
 
-/// The encoded `FileDescriptorSet` of the package, for gRPC reflection.
+/// Between a node and the plugins that bring it runtime types.
+pub mod plugin {
+    /// Generated from `omcp/plugin/v1/plugin.proto`.
+    pub mod v1 {
+        #![expect(
+            unused_qualifications,
+            clippy::allow_attributes,
+            reason = "generated"
+        )]
+        tonic::include_proto!("omcp.plugin.v1");
+    }
+
+    /// Version of the plugin protocol that this build speaks.
+    pub const PROTOCOL: u32 = 1;
+}
+
+/// The encoded `FileDescriptorSet` of [`v1`], for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Version of the sync protocol that this build speaks.
