@@ -9,6 +9,7 @@
 //! - [`tcp`]: a server behind a TCP or Unix socket
 //! - [`docker`]: a container of any engine with the Docker API
 //! - `lambda`: a server that is an AWS Lambda function (cargo feature `lambda`)
+//! - [`plugin`]: a runtime type in another process, in any language; and how to serve one
 //! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
@@ -28,6 +29,7 @@ pub mod lambda;
 pub mod lines;
 pub mod local_process;
 pub mod outbox;
+pub mod plugin;
 pub mod process;
 pub mod program;
 pub mod remote_http;
@@ -49,6 +51,7 @@ fn list() -> Result<RuntimeRegistry, GatewayError> {
     let list = RuntimeRegistry::new()
         .with(docker::Docker::default())?
         .with(local_process::LocalProcess)?
+        .with(plugin::Plugin)?
         .with(remote_http::RemoteHttp)?
         .with(remote_sse::RemoteSse)?
         .with(tcp::Tcp)?;

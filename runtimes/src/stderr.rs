@@ -62,7 +62,7 @@ impl Lines {
 }
 
 /// Lets through so many lines a second and says how many it dropped.
-struct Rate {
+pub struct Rate {
     sink: Arc<dyn StderrSink>,
     second: Instant,
     passed: u32,
@@ -70,11 +70,11 @@ struct Rate {
 }
 
 impl Rate {
-    fn new(sink: Arc<dyn StderrSink>) -> Self {
+    pub fn new(sink: Arc<dyn StderrSink>) -> Self {
         Self { sink, second: Instant::now(), passed: 0, dropped: 0 }
     }
 
-    fn line(&mut self, line: &[u8]) {
+    pub fn line(&mut self, line: &[u8]) {
         if self.second.elapsed() >= Duration::from_secs(1) {
             self.report_dropped();
             (self.second, self.passed) = (Instant::now(), 0);
