@@ -34,12 +34,12 @@ use omcp_core::{GatewayError, Runtime, RuntimeContext, RuntimeType};
 
 use self::place::Place;
 use self::program::Program;
-use self::provider::{Provider, Source};
 use self::runtime::PluginRuntime;
 use self::settings::PluginSettings;
 use crate::process::{ProcessSpec, StopGrace};
 
 pub use self::offered::OfferedType;
+pub use self::provider::{Provider, Source};
 pub use self::serve::{Listener, SOCKET_VARIABLE, Server, main, serve};
 
 /// The type `plugin`.

@@ -218,8 +218,7 @@ impl BackendConnection for PluginConnection {
     }
 
     fn pid(&self) -> Option<u32> {
-        let own = (self.target.local && self.opened.pid != 0).then_some(self.opened.pid);
-        own.or_else(|| self.target.run.as_ref().map(|run| run.pid()))
+        (self.target.local && self.opened.pid != 0).then_some(self.opened.pid)
     }
 }
 

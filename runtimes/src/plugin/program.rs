@@ -119,10 +119,6 @@ impl Program {
 }
 
 impl Run {
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
     /// How it ended, if it did.
     pub fn ended(&self) -> Option<String> {
         self.ended.borrow().clone()

@@ -1,8 +1,10 @@
 //! [`Provider`]: a plugin as its node sees it: how to get at it, and what it said of itself last.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use omcp_core::GatewayError;
+use omcp_core::{ErrorKind, GatewayError, StderrSink};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
@@ -11,12 +13,35 @@ use super::description::Description;
 use super::place::Place;
 use super::program::{Program, Run};
 use super::settings::Limits;
+use crate::process::{ProcessSpec, StopGrace};
+use crate::program;
 
 /// How to get at a plugin.
 pub enum Source {
     /// Somebody else runs it.
     Listening(Place),
     Program(Program),
+}
+
+impl Source {
+    /// `unix:/path`, `http://host:port`, or the words of a command: a program that the node starts, whose
+    /// output goes to `output`.
+    ///
+    /// # Errors
+    /// `InvalidSettings`: it is none of those, or there is no such program.
+    pub fn parse(text: &str, output: Arc<dyn StderrSink>) -> Result<Self, GatewayError> {
+        let invalid = |reason: String| GatewayError::invalid_settings(format!("plugin {text:?}: {reason}"));
+        if text.starts_with("unix:") || text.contains("://") {
+            return text.parse().map(Self::Listening).map_err(invalid);
+        }
+        let mut words = text.split_whitespace().map(str::to_owned);
+        let command = words.next().unwrap_or_default();
+        let env = BTreeMap::new();
+        let program = program::find(&command, Path::new("."), &program::search_path(&env))
+            .map_err(|error| invalid(error.chain()))?;
+        let spec = ProcessSpec { program, args: words.collect(), env, working_dir: None };
+        Ok(Self::Program(Program::new(spec, StopGrace::default(), output)))
+    }
 }
 
 pub struct Provider {
@@ -84,7 +109,7 @@ impl Provider {
     /// The exit of its program says more than a broken connection.
     async fn undescribed(&self, run: Option<Arc<Run>>, error: GatewayError) -> GatewayError {
         let (Source::Program(program), Some(run)) = (&self.source, run) else { return error };
-        let timed_out = error.kind() == omcp_core::ErrorKind::Timeout;
+        let timed_out = error.kind() == ErrorKind::Timeout;
         match run.ended() {
             _ if timed_out => program.give_up(run).await,
             Some(_) => {}

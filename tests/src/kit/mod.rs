@@ -3,12 +3,14 @@
 //! - [`program`]: the kit's peer as a program of its own
 //! - [`http_peer`]: how that program carries it over HTTP
 //! - [`local_process`], [`tcp`], [`http`], [`docker`], [`lambda`]: the built-in types
+//! - [`plugin`]: the same served as a plugin, and the example plugins
 
 pub mod docker;
 pub mod http;
 pub mod http_peer;
 pub mod lambda;
 pub mod local_process;
+pub mod plugin;
 pub mod program;
 pub mod tcp;
 
@@ -24,5 +26,6 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         Box::new(http::Http::Sse),
         Box::new(docker::Docker::default()),
         Box::new(lambda::Lambda),
+        Box::new(plugin::Served::new(local_process::LocalProcess)),
     ]
 }
