@@ -36,7 +36,6 @@ const CONFINED: &[(&str, &str, &[&str])] = &[
             "src/plugin/describe.rs",
             "src/plugin/serve.rs",
             "src/plugin/serve/conversation.rs",
-            "src/plugin/tests.rs",
             "src/plugin/wire.rs",
         ],
     ),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use omcp_core::runtime::NoStderr;
-use omcp_core::RuntimeRegistry;
+use omcp_core::{RuntimeRegistry, SettingsSchema};
 use omcp_runtimes::conformance::{BadSettings, Fault, Peer, Subject, Traits};
 use omcp_runtimes::plugin::settings::Limits;
 use omcp_runtimes::plugin::{Listener, OfferedType, Provider, Source, serve};
@@ -62,8 +62,14 @@ impl<S: Subject> Subject for Served<S> {
         self.inner.traits()
     }
 
+    /// Those that the schema refuses: what only the plugin's code can tell shows when it connects.
     fn bad_settings(&self) -> Vec<BadSettings> {
-        self.inner.bad_settings()
+        let registry = self.inner.registry();
+        let kind = registry.get(self.type_name()).expect("the type is in its registry");
+        let schema = SettingsSchema::compile(self.type_name(), kind.settings_schema()).expect("a schema");
+        let mut bad = self.inner.bad_settings();
+        bad.retain(|bad| !schema.violations(&bad.settings).is_empty());
+        bad
     }
 
     async fn start(&self) -> Result<Box<dyn Peer>, Fault> {
