@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("custom-runtime", &["core", "data-plane", "runtimes"]),
     ("tests", &["core", "mcp", "proto", "runtimes"]),
     ("bench", &["core", "mcp", "proto", "runtimes", "tests"]),
+    ("example-plugin", &["core", "runtimes"]),
     ("xtask", &[]),
 ];
 

@@ -27,5 +27,7 @@ pub fn subjects() -> Vec<Box<dyn Subject>> {
         Box::new(docker::Docker::default()),
         Box::new(lambda::Lambda),
         Box::new(plugin::Served::new(local_process::LocalProcess)),
+        Box::new(plugin::Example::rust()),
+        Box::new(plugin::Example::python()),
     ]
 }

@@ -17,13 +17,18 @@ const READY: &str = "listening on ";
 
 /// Where the program is.
 pub fn path() -> PathBuf {
+    beside("omcp-kit-peer")
+}
+
+/// Where another program of this workspace is.
+pub fn beside(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a running program has a path");
     let mut folder = own.parent().expect("a program stands in a folder");
     // Test programs stand one folder below the others.
     if folder.ends_with("deps") {
         folder = folder.parent().expect("deps stands in a folder");
     }
-    folder.join("omcp-kit-peer")
+    folder.join(name)
 }
 
 /// Ends a process at once.
