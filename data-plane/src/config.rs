@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
@@ -48,6 +49,35 @@ pub struct Args {
     /// Origin of web pages that may call, besides loopback ones (repeatable)
     #[arg(long = "allow-origin", env = "OMCP_ALLOW_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub allow_origins: Vec<String>,
+    /// Runtime type of a plugin to offer, and where the plugin is: unix:/PATH, http://HOST:PORT, or the
+    /// command that starts it, split at spaces (repeatable; in the variable, one a line)
+    #[arg(long = "plugin", env = "OMCP_PLUGINS", value_name = "TYPE=PLACE", value_delimiter = '\n')]
+    pub plugins: Vec<PluginConfig>,
+}
+
+/// A runtime type that another process brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginConfig {
+    /// What stands after `type:`, and what the plugin calls it.
+    pub name: String,
+    /// Where the plugin is.
+    pub place: String,
+}
+
+impl FromStr for PluginConfig {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (name, place) = text.split_once('=').ok_or("write TYPE=PLACE")?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(plain) {
+            return Err("before '=' stands the name of a runtime type: letters, digits, '-', '_' or '.'");
+        }
+        if place.trim().is_empty() {
+            return Err("after '=' stands where the plugin is: unix:/PATH, http://HOST:PORT or a command");
+        }
+        Ok(Self { name: name.to_owned(), place: place.trim().to_owned() })
+    }
 }
 
 /// What a node needs to know.
@@ -63,6 +93,8 @@ pub struct NodeConfig {
     /// Whether listeners may be reached from other machines.
     pub insecure_listen: bool,
     pub advertise_url: Option<String>,
+    /// Runtime types that other processes bring.
+    pub plugins: Vec<PluginConfig>,
     /// Limits and trust of the MCP listener, its drain time-out included.
     pub front: FrontConfig,
 }
@@ -79,6 +111,7 @@ impl From<Args> for NodeConfig {
             secrets_dir: args.secrets_dir,
             insecure_listen: args.insecure_listen,
             advertise_url: args.advertise_url,
+            plugins: args.plugins,
             front: FrontConfig {
                 allowed_hosts: args.allow_hosts,
                 allowed_origins: args.allow_origins,
@@ -162,6 +195,16 @@ mod tests {
 
     fn config(args: &[&str]) -> NodeConfig {
         Args::parse_from([&["node", "--name", "n"], args].concat()).into()
+    }
+
+    #[test]
+    fn plugins_are_a_type_and_a_place() {
+        let found = config(&["--plugin", "a=unix:/a", "--plugin", "b=python b.py --x=1"]).plugins;
+        let told: Vec<_> = found.iter().map(|plugin| (plugin.name.as_str(), plugin.place.as_str())).collect();
+        assert_eq!(told, [("a", "unix:/a"), ("b", "python b.py --x=1")]);
+        for bad in ["a", "=x", "a=", "a b=x"] {
+            assert!(bad.parse::<PluginConfig>().is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`node`]: its parts, their order of start and end
 //! - [`sync`]: what it receives from the control plane, and keeps
 //! - [`backends`]: what it builds from that
+//! - [`plugins`]: runtime types that other processes bring
 //! - [`host`]: what its machine lends to backends
 //! - [`front`], [`session`]: MCP clients come in
 //! - [`upstream`]: the way out to backends that are HTTP servers
@@ -28,6 +29,7 @@ pub mod failure;
 pub mod front;
 pub mod host;
 pub mod node;
+pub mod plugins;
 pub mod session;
 mod signals;
 pub mod sync;

@@ -8,8 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use omcp_core::RuntimeRegistry;
-use omcp_proto::v1::RuntimeType;
+use omcp_core::{GatewayError, RuntimeRegistry};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,6 +19,7 @@ use crate::config::{InvalidConfig, NodeConfig, url};
 use crate::front;
 use crate::host;
 use crate::host::secrets::Secrets;
+use crate::plugins::Plugins;
 use crate::sync::client::{Client, Identity, SetEnded};
 use crate::sync::last_good::{LastGood, Writer};
 use crate::sync::session::Session;
@@ -35,6 +35,8 @@ pub enum NodeError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot use the state directory {path}: give another one with --state-dir")]
     State { path: String, source: io::Error },
+    #[error("cannot offer the runtime types of --plugin")]
+    Plugins(#[from] GatewayError),
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error("the operating system provides no randomness")]
@@ -52,6 +54,7 @@ pub struct Node {
     mcp_url: String,
     admin: TcpListener,
     admin_url: String,
+    plugins: Plugins,
     set: BackendSet,
     client: Client,
     starts: Starts,
@@ -73,11 +76,13 @@ impl Node {
         let boot_id = boot_id()?;
         let node = host::identity::load(&config.name, &config.state_dir, boot_id)
             .map_err(|source| state_error(&config, source))?;
-        let identity = identity(&config, boot_id, &registry, &mcp_url, &admin_url);
-        let set = BackendSet::start(registry, Secrets::new(config.secrets_dir.clone()), node);
+        let plugins = Plugins::offer(registry, &config.plugins)?;
+        let identity = identity(&config, boot_id, &plugins, &mcp_url, &admin_url);
+        let secrets = Secrets::new(config.secrets_dir.clone());
+        let set = BackendSet::start(plugins.registry().clone(), secrets, node);
         serve_held(&set, &session).await?;
         let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, persisted)));
-        Ok(Self { config, mcp, mcp_url, admin, admin_url, set, client, starts })
+        Ok(Self { config, mcp, mcp_url, admin, admin_url, plugins, set, client, starts })
     }
 
     /// URL of the MCP listener, with the port it is really bound to.
@@ -122,14 +127,17 @@ impl Node {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), NodeError> {
-        let Self { config, mcp, admin, set, client, starts, .. } = self;
+        let Self { config, mcp, admin, plugins, set, client, starts, .. } = self;
         let (stop_sync, sync_stopping) = watch::channel(false);
         let (stop_front, front_stopping) = watch::channel(false);
         let pages =
             Arc::new(Admin::new(config.name.clone(), set.clone(), client.view(), sync_stopping.clone()));
         let admin = tokio::spawn(admin::serve(admin, pages));
         let mut front = tokio::spawn(front::serve(mcp, set.table().clone(), config.front, front_stopping));
-        let mut client = tokio::spawn(client.run(sync_stopping));
+        let mut client = tokio::spawn(async move {
+            let _following = plugins.follow().await;
+            client.run(sync_stopping).await
+        });
         let health = note_health(starts.clone());
         let ended = tokio::select! {
             () = stop => Ended::default(),
@@ -242,7 +250,7 @@ fn boot_id() -> Result<[u8; 16], NodeError> {
 fn identity(
     config: &NodeConfig,
     boot_id: [u8; 16],
-    registry: &RuntimeRegistry,
+    plugins: &Plugins,
     mcp_url: &str,
     admin_url: &str,
 ) -> Identity {
@@ -252,23 +260,8 @@ fn identity(
         boot_id,
         mcp_url: mcp_url.to_owned(),
         admin_url: admin_url.to_owned(),
-        runtime_types: runtime_types(registry),
+        runtime_types: plugins.advertised(),
     }
-}
-
-/// What the node tells of the runtime types it offers.
-pub fn runtime_types(registry: &RuntimeRegistry) -> Vec<RuntimeType> {
-    let told = registry.describe().map(|kind| {
-        let schema = kind.settings_schema.to_string();
-        RuntimeType {
-            name: kind.name,
-            version: kind.version,
-            origin: kind.origin.as_str().to_owned(),
-            schema_hash: blake3::hash(schema.as_bytes()).as_bytes()[..16].to_vec(),
-            settings_schema_json: schema,
-        }
-    });
-    told.collect()
 }
 
 #[cfg(test)]

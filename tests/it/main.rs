@@ -29,6 +29,8 @@ mod custom_runtime;
 mod bad_backends;
 /// The admin tool as scripts see it.
 mod cli;
+/// Runtime types in other processes.
+mod plugins;
 
 /// gRPC requests that no client would send.
 mod bad_grpc;

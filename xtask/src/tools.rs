@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::folders;
 use crate::process;
@@ -20,12 +20,16 @@ const LINT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Folders below `tests/` with a `package-lock.json`.
 const NPM: [&str; 2] = ["conformance", "interop"];
+/// A plugin in Python, and what it needs.
+const PLUGIN_EXAMPLE: &str = "examples/plugin-runtime/python";
+const PLUGIN_REQUIREMENTS: &str = "examples/plugin-runtime/python/requirements.txt";
 /// Python environments and the files that pin them, from the root of the workspace.
-const PYTHON: [(&str, &str); 4] = [
+const PYTHON: [(&str, &str); 5] = [
     ("mcp1", "tests/interop/requirements-mcp1.txt"),
     ("mcp2", "tests/interop/requirements-mcp2.txt"),
     ("buf", "xtask/requirements-buf.txt"),
     ("lambda", "xtask/requirements-lambda.txt"),
+    ("plugin", PLUGIN_REQUIREMENTS),
 ];
 
 /// A container engine, in the version that the release of Debian pins.
@@ -39,6 +43,25 @@ pub fn setup(report: &mut Report) {
     for (name, _) in PYTHON {
         report.step(&format!("python {name}"), || python(name).map(|_| Counts::one(true)));
     }
+}
+
+/// The stubs of the Python example are those of the proto that nodes speak.
+pub fn plugin_stubs(report: &mut Report) {
+    report.step("plugin stubs", || {
+        let (example, fresh) = (folders::root().join(PLUGIN_EXAMPLE), folders::results("plugin-stubs"));
+        fs::create_dir_all(&fresh)?;
+        let out = |option: &str| format!("--{option}={}", fresh.display());
+        let mut generate = Command::new(python("plugin")?);
+        generate.args(["-m", "grpc_tools.protoc", "-I", "proto", &out("python_out"), &out("grpc_python_out")]);
+        generate.arg("omcp/plugin/v1/plugin.proto").current_dir(folders::root());
+        process::run("plugin-stubs", &mut generate, LINT_LIMIT)?.success()?;
+        for stub in ["plugin_pb2.py", "plugin_pb2_grpc.py"] {
+            let stub = Path::new("omcp/plugin/v1").join(stub);
+            let same = fs::read(example.join(&stub))? == fs::read(fresh.join(&stub))?;
+            ensure!(same, "{} is not what {PLUGIN_EXAMPLE}/plugin.py says to generate", stub.display());
+        }
+        Ok(Counts::one(true))
+    });
 }
 
 /// `buf lint`: the protos follow the style that every client generator expects.

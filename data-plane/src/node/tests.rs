@@ -28,6 +28,7 @@ fn config(state_dir: &Path) -> NodeConfig {
         secrets_dir: None,
         insecure_listen: false,
         advertise_url: None,
+        plugins: Vec::new(),
         front: FrontConfig { drain_timeout: Duration::from_millis(200), ..FrontConfig::default() },
     }
 }

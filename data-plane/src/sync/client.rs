@@ -48,7 +48,8 @@ pub struct Identity {
     pub boot_id: [u8; 16],
     pub mcp_url: String,
     pub admin_url: String,
-    pub runtime_types: Vec<RuntimeType>,
+    /// When they change, the fleet is told by another hello.
+    pub runtime_types: watch::Receiver<Vec<RuntimeType>>,
 }
 
 /// Nothing can be applied any more: a node that went on would confirm what it does not do.
@@ -146,7 +147,7 @@ impl Client {
     }
 
     fn hello(&mut self) -> Hello {
-        let identity = &self.identity;
+        let identity = &mut self.identity;
         Hello {
             node: identity.node.clone(),
             boot_id: identity.boot_id.to_vec(),
@@ -155,7 +156,7 @@ impl Client {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             protocol_min: omcp_proto::SYNC_PROTOCOL,
             protocol_max: omcp_proto::SYNC_PROTOCOL,
-            runtime_types: identity.runtime_types.clone(),
+            runtime_types: identity.runtime_types.borrow_and_update().clone(),
             mcp_url: identity.mcp_url.clone(),
             admin_url: identity.admin_url.clone(),
         }
@@ -170,6 +171,7 @@ impl Client {
         let set = self.set.clone();
         let mut outbox = Outbox::default();
         let mut rejections = set.rejections();
+        let mut runtime_types = self.identity.runtime_types.clone();
         let mut persisted = self.files.as_ref().map(Writer::persisted);
         let mut report_at = Instant::now();
         let mut silent_until = Instant::now() + self.patience;
@@ -219,6 +221,7 @@ impl Client {
                     self.look();
                     outbox.ack();
                 }
+                Ok(()) = runtime_types.changed() => return End::Renew(Duration::ZERO),
                 () = sleep_until(unwritten), if self.unwritten.is_some() => self.write(),
                 () = sleep_until(silent_until) => return self.silence(),
                 () = sleep_until(end_of_life) => return End::Renew(Duration::ZERO),

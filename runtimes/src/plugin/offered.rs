@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use omcp_core::{DynRuntimeType, GatewayError, Runtime, RuntimeContext};
+use omcp_core::{DynRuntimeType, GatewayError, Origin, Runtime, RuntimeContext};
 use serde_json::Value;
 
 use super::description::any_settings;
@@ -32,6 +32,15 @@ impl DynRuntimeType for OfferedType {
         let described = self.provider.described().borrow().clone();
         let kind = described.as_ref().and_then(|described| described.kind(Some(&self.name)).ok());
         kind.map_or_else(any_settings, |kind| kind.schema().clone())
+    }
+
+    /// That of the plugin.
+    fn version(&self) -> String {
+        self.provider.described().borrow().as_ref().map(|described| described.version.clone()).unwrap_or_default()
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Plugin
     }
 
     fn create(&self, settings: &str, context: RuntimeContext) -> Result<Box<dyn Runtime>, GatewayError> {

@@ -28,7 +28,7 @@ impl Source {
     /// output goes to `output`.
     ///
     /// # Errors
-    /// `InvalidSettings`: it is none of those, or there is no such program.
+    /// `InvalidSettings`: the address is none. Whether there is such a program shows when it is started.
     pub fn parse(text: &str, output: Arc<dyn StderrSink>) -> Result<Self, GatewayError> {
         let invalid = |reason: String| GatewayError::invalid_settings(format!("plugin {text:?}: {reason}"));
         if text.starts_with("unix:") || text.contains("://") {
@@ -37,8 +37,8 @@ impl Source {
         let mut words = text.split_whitespace().map(str::to_owned);
         let command = words.next().unwrap_or_default();
         let env = BTreeMap::new();
-        let program = program::find(&command, Path::new("."), &program::search_path(&env))
-            .map_err(|error| invalid(error.chain()))?;
+        let found = program::find(&command, Path::new("."), &program::search_path(&env));
+        let program = found.unwrap_or_else(|_| command.into());
         let spec = ProcessSpec { program, args: words.collect(), env, working_dir: None };
         Ok(Self::Program(Program::new(spec, StopGrace::default(), output)))
     }

@@ -127,7 +127,7 @@ impl Scene {
             boot_id: [3; 16],
             mcp_url: "http://127.0.0.1:1".to_owned(),
             admin_url: "http://127.0.0.1:2".to_owned(),
-            runtime_types: crate::node::runtime_types(&stub.registry()),
+            runtime_types: watch::channel(crate::plugins::runtime_types(&stub.registry())).1,
         };
         let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, cursor)));
         let (stop, stopping) = watch::channel(false);
