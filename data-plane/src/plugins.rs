@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::backoff::full_jitter;
 use crate::config::PluginConfig;
+use omcp_runtimes::backoff::full_jitter;
 
 /// How long the first hello waits for plugins; one that is later is advertised by another hello.
 const START_WAIT: Duration = Duration::from_secs(3);

@@ -21,11 +21,7 @@ pub mod v1 {
 pub mod plugin {
     /// Generated from `omcp/plugin/v1/plugin.proto`.
     pub mod v1 {
-        #![expect(
-            unused_qualifications,
-            clippy::allow_attributes,
-            reason = "generated"
-        )]
+        #![expect(unused_qualifications, clippy::allow_attributes, reason = "generated")]
         tonic::include_proto!("omcp.plugin.v1");
     }
 

@@ -66,9 +66,9 @@ impl RuntimeType for Plugin {
 fn source(settings: &PluginSettings, context: &RuntimeContext) -> Result<Source, GatewayError> {
     match (&settings.endpoint, &settings.command) {
         (Some(endpoint), None) => {
-            let place: Place = endpoint.parse().map_err(|reason: String| {
-                GatewayError::invalid_settings(format!("endpoint: {reason}"))
-            })?;
+            let place: Place = endpoint
+                .parse()
+                .map_err(|reason: String| GatewayError::invalid_settings(format!("endpoint: {reason}")))?;
             Ok(Source::Listening(place))
         }
         (None, Some(command)) => Ok(Source::Program(program(command, settings, context)?)),

@@ -36,7 +36,8 @@ fn behind(id: &str, endpoint: &str) -> Value {
 fn plugins_of(parent: u32) -> Vec<u32> {
     let children = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
     let children = children.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let pids = children.flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
+    let pids = children
+        .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
     pids.filter(|pid: &u32| is_plugin(*pid)).collect()
 }
 
@@ -63,7 +64,10 @@ async fn its_types_look_like_all_others() -> Result<()> {
     })
     .await;
     let explained = cluster.omcp(&["explain", "rust-lines"]).expect(0).stdout;
-    assert!(explained.contains("endpoint") && explained.contains("Where it listens, HOST:PORT."), "{explained}");
+    assert!(
+        explained.contains("endpoint") && explained.contains("Where it listens, HOST:PORT."),
+        "{explained}"
+    );
 
     let mistake = json!({ "id": "far", "runtime": { "type": "rust-lines", "endpont": "h:1" } });
     let refused = cluster.try_apply(&[mistake]).text();
@@ -156,7 +160,9 @@ async fn a_backend_may_bring_its_own() -> Result<()> {
     cluster.apply(&[own(json!({ "endpoint": server.address() }))]);
     let client = Legacy::connect(&cluster.nodes[0].endpoint("own")).await?;
     assert_eq!(client.tool("echo", json!({ "message": "hello" })).await?, r#"{"message":"hello"}"#);
-    cluster.try_apply_text(&json!({ "servers": [own(json!({ "endpont": "h:1" }))] }).to_string(), &[]).expect(0);
+    cluster
+        .try_apply_text(&json!({ "servers": [own(json!({ "endpont": "h:1" }))] }).to_string(), &[])
+        .expect(0);
     cluster
         .until_status("own", |status| {
             let error = status["last_error"].as_str().unwrap_or_default();

@@ -52,7 +52,14 @@ pub fn plugin_stubs(report: &mut Report) {
         fs::create_dir_all(&fresh)?;
         let out = |option: &str| format!("--{option}={}", fresh.display());
         let mut generate = Command::new(python("plugin")?);
-        generate.args(["-m", "grpc_tools.protoc", "-I", "proto", &out("python_out"), &out("grpc_python_out")]);
+        generate.args([
+            "-m",
+            "grpc_tools.protoc",
+            "-I",
+            "proto",
+            &out("python_out"),
+            &out("grpc_python_out"),
+        ]);
         generate.arg("omcp/plugin/v1/plugin.proto").current_dir(folders::root());
         process::run("plugin-stubs", &mut generate, LINT_LIMIT)?.success()?;
         for stub in ["plugin_pb2.py", "plugin_pb2_grpc.py"] {

@@ -404,6 +404,7 @@ fn settings_are_checked_before_anything_is_reached() {
         backend: "b".parse().unwrap(),
         env: BTreeMap::from([("PORT".to_owned(), "1".to_owned())]),
         stderr: Arc::new(NoStderr),
+        node: omcp_core::NodeIdentity::default(),
     };
     let error = DynRuntimeType::create(&Lambda, r#"{"function":"f"}"#, context).err().unwrap();
     assert!(error.to_string().contains("env"), "{error}");

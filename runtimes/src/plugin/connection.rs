@@ -81,7 +81,8 @@ impl PluginConnection {
             stderr,
             skipped: 0,
         };
-        let opened = connection.begin(stream::once(async { first }).chain(messages.map(Queued::into_request)));
+        let opened =
+            connection.begin(stream::once(async { first }).chain(messages.map(Queued::into_request)));
         match timeout(limits.open, opened).await {
             Ok(opened) => opened.map(|()| connection),
             Err(_) => {
@@ -129,7 +130,9 @@ impl PluginConnection {
         loop {
             match &mut self.inbound {
                 Inbound::Open(stream) => match stream.message().await {
-                    Ok(Some(OpenResponse { body: Some(Response::StderrLine(line)) })) => self.stderr.line(&line),
+                    Ok(Some(OpenResponse { body: Some(Response::StderrLine(line)) })) => {
+                        self.stderr.line(&line)
+                    }
                     Ok(Some(OpenResponse { body: Some(Response::Failure(failure)) })) => {
                         self.inbound = Inbound::Over;
                         return Err(wire::error(&failure, self.target.below));

@@ -36,11 +36,7 @@ impl Description {
     ///
     /// # Errors
     /// `Protocol`: it is beyond a limit, or a schema is none.
-    pub fn new(
-        name: String,
-        version: String,
-        types: Vec<(String, String)>,
-    ) -> Result<Self, GatewayError> {
+    pub fn new(name: String, version: String, types: Vec<(String, String)>) -> Result<Self, GatewayError> {
         let mut description = Self { name, version, kinds: BTreeMap::new() };
         let fits = |text: &str| text.len() <= NAME_LEN_MAX;
         if !fits(&description.name) || !fits(&description.version) {
@@ -52,7 +48,8 @@ impl Description {
                 return Err(description.misfit(&format!("has runtime types that are not taken: {most}")));
             }
             let kind = Kind::new(&name, &schema).map_err(|reason| {
-                description.misfit(&format!("describes runtime type {name:?} with a schema that is none: {reason}"))
+                description
+                    .misfit(&format!("describes runtime type {name:?} with a schema that is none: {reason}"))
             })?;
             description.kinds.insert(name, kind);
         }
@@ -61,9 +58,8 @@ impl Description {
 
     /// Whether it says the same: then its compiled schemas can be kept.
     pub fn says(&self, name: &str, version: &str, types: &[(String, String)]) -> bool {
-        let known = |(name, schema): &(String, String)| {
-            self.kinds.get(name).is_some_and(|kind| kind.text == *schema)
-        };
+        let known =
+            |(name, schema): &(String, String)| self.kinds.get(name).is_some_and(|kind| kind.text == *schema);
         (self.name.as_str(), self.version.as_str()) == (name, version)
             && self.kinds.len() == types.len()
             && types.iter().all(known)

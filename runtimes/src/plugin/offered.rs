@@ -36,7 +36,12 @@ impl DynRuntimeType for OfferedType {
 
     /// That of the plugin.
     fn version(&self) -> String {
-        self.provider.described().borrow().as_ref().map(|described| described.version.clone()).unwrap_or_default()
+        self.provider
+            .described()
+            .borrow()
+            .as_ref()
+            .map(|described| described.version.clone())
+            .unwrap_or_default()
     }
 
     fn origin(&self) -> Origin {

@@ -75,7 +75,9 @@ impl FromStr for Place {
         };
         // The text may hold a resolved secret, so it is not quoted.
         match url.filter(plain).as_ref().and_then(http::Uri::authority) {
-            Some(authority) if !authority.as_str().contains('@') => Ok(Self::Tcp(format!("http://{authority}"))),
+            Some(authority) if !authority.as_str().contains('@') => {
+                Ok(Self::Tcp(format!("http://{authority}")))
+            }
             _ => Err("write unix:/path or http://host:port".to_owned()),
         }
     }
@@ -95,7 +97,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), shown);
         }
-        for text in ["unix:x.sock", "/run/x.sock", "http://host", "https://host:1", "http://h:1/p", "http://u:p@h:1", ""] {
+        for text in [
+            "unix:x.sock",
+            "/run/x.sock",
+            "http://host",
+            "https://host:1",
+            "http://h:1/p",
+            "http://u:p@h:1",
+            "",
+        ] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
     }

@@ -189,7 +189,8 @@ impl Keeper {
 
 /// A directory that only this user may enter; its path is short, as paths of sockets have to be.
 fn private_dir() -> Result<TempDir, GatewayError> {
-    let builder = tempfile::Builder::new().prefix("omcp-plugin-").permissions(Permissions::from_mode(0o700)).tempdir();
+    let builder =
+        tempfile::Builder::new().prefix("omcp-plugin-").permissions(Permissions::from_mode(0o700)).tempdir();
     builder.map_err(|error| {
         let place = std::env::temp_dir();
         let text = format!("could not make a directory for the plugin's socket in {}", place.display());

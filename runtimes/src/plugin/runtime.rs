@@ -62,7 +62,8 @@ impl Runtime for PluginRuntime {
         let target = Target { channel, plugin: description.to_string(), below: self.below, run, local };
         let stderr = Rate::new(Arc::clone(&self.context.stderr));
         let opened = PluginConnection::open(target, start, *self.provider.limits(), stderr).await?;
-        let told = opened.call_timeout().map_or(0, |told| u64::try_from(told.as_millis()).unwrap_or(u64::MAX));
+        let told =
+            opened.call_timeout().map_or(0, |told| u64::try_from(told.as_millis()).unwrap_or(u64::MAX));
         self.told_call_timeout_ms.store(told, Ordering::Relaxed);
         Ok(Box::new(opened))
     }

@@ -23,9 +23,7 @@ use std::sync::Arc;
 use omcp_core::RuntimeRegistry;
 use omcp_proto::plugin::PROTOCOL;
 use omcp_proto::plugin::v1::plugin_service_server::{PluginService, PluginServiceServer};
-use omcp_proto::plugin::v1::{
-    DescribeRequest, DescribeResponse, OpenRequest, OpenResponse, RuntimeType,
-};
+use omcp_proto::plugin::v1::{DescribeRequest, DescribeResponse, OpenRequest, OpenResponse, RuntimeType};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -73,8 +71,8 @@ impl Server {
     pub async fn run(self, listener: impl Into<Listener>, stop: impl Future<Output = ()>) -> io::Result<()> {
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<PluginServiceServer<Self>>().await;
-        let service = PluginServiceServer::new(self)
-            .max_decoding_message_size(wire::frame_len_max(MESSAGE_LEN_MAX));
+        let service =
+            PluginServiceServer::new(self).max_decoding_message_size(wire::frame_len_max(MESSAGE_LEN_MAX));
         let router = tonic::transport::Server::builder()
             .initial_stream_window_size(WINDOW_LEN)
             .initial_connection_window_size(WINDOW_LEN)

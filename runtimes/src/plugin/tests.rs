@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use omcp_core::runtime::NoStderr;
-use omcp_core::{
-    BackendConnection, DynRuntimeType, ErrorKind, McpMessage, RuntimeRegistry, StderrSink,
-};
+use omcp_core::{BackendConnection, DynRuntimeType, ErrorKind, McpMessage, RuntimeRegistry, StderrSink};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
@@ -85,7 +83,12 @@ impl Kept {
 }
 
 fn context(stderr: Arc<dyn StderrSink>) -> RuntimeContext {
-    RuntimeContext { backend: "b".parse().unwrap(), env: BTreeMap::new(), stderr }
+    RuntimeContext {
+        backend: "b".parse().unwrap(),
+        env: BTreeMap::new(),
+        stderr,
+        node: omcp_core::NodeIdentity::default(),
+    }
 }
 
 fn build(settings: Value) -> Result<Box<dyn Runtime>, GatewayError> {
@@ -135,7 +138,10 @@ async fn nothing_is_lost_when_recv_is_dropped() {
     let (mut sent, mut heard) = (0_u32, 0_u32);
     while heard < 500 {
         if sent < 500 {
-            connection.send(message(&format!(r#"{{"jsonrpc":"2.0","id":{sent},"method":"m"}}"#))).await.unwrap();
+            connection
+                .send(message(&format!(r#"{{"jsonrpc":"2.0","id":{sent},"method":"m"}}"#)))
+                .await
+                .unwrap();
             sent += 1;
         }
         // Polled once and dropped, as the owner does whenever something else is to be done.
@@ -171,7 +177,10 @@ async fn the_end_of_the_backend_is_told_with_its_last_words() {
 async fn settings_are_refused_with_the_path_of_the_field() {
     let home = Home::local_process();
     for (settings, want) in [
-        (json!({ "comand": "s3cret" }), "settings.comand: is not a setting of runtime type local-process; did you mean command?"),
+        (
+            json!({ "comand": "s3cret" }),
+            "settings.comand: is not a setting of runtime type local-process; did you mean command?",
+        ),
         (json!({ "command": "sh", "args": [1] }), "settings.args[0]: must be string"),
         // What the schema cannot tell, the plugin's own code does.
         (json!({ "command": "no-such-program" }), "settings.command: no program"),
@@ -296,7 +305,8 @@ async fn what_is_no_message_is_skipped_and_what_is_too_long_ends_the_connection(
     let mut connection = connect(json!({ "endpoint": home.address() })).await.unwrap();
     assert_eq!(connection.recv().await.unwrap().unwrap().bytes(), PING);
     connection.close().await.unwrap();
-    let mut connection = connect(json!({ "endpoint": home.address(), "message_len_max": 1024 })).await.unwrap();
+    let mut connection =
+        connect(json!({ "endpoint": home.address(), "message_len_max": 1024 })).await.unwrap();
     assert_eq!(connection.recv().await.unwrap().unwrap().bytes(), PING);
     let error = connection.recv().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);

@@ -1,9 +1,9 @@
 //! From nouns to wire words and back: how a stream starts, and what the two ends make of each other's
 //! errors.
 
-use omcp_core::{ErrorKind, GatewayError, RuntimeContext};
+use omcp_core::{ErrorKind, GatewayError, NodeIdentity, RuntimeContext};
 use omcp_proto::plugin::PROTOCOL;
-use omcp_proto::plugin::v1::{Failure, FailureKind, Start};
+use omcp_proto::plugin::v1::{self, Failure, FailureKind, Start};
 use serde_json::Value;
 use tonic::{Code, Status};
 
@@ -25,7 +25,18 @@ pub fn start(runtime_type: &str, settings: &Value, context: &RuntimeContext) -> 
         backend: context.backend.to_string(),
         settings_json: settings.to_string(),
         env: context.env.clone(),
+        node: Some(v1::NodeIdentity {
+            name: context.node.name.to_string(),
+            id: context.node.id.to_string(),
+            boot_id: context.node.boot_id.to_string(),
+        }),
     }
+}
+
+/// Who started a stream. A node that does not say keeps no state.
+pub fn node(start: &Start) -> NodeIdentity {
+    let told = start.node.clone().unwrap_or_default();
+    NodeIdentity { name: told.name.into(), id: told.id.into(), boot_id: told.boot_id.into() }
 }
 
 /// How an error is told to the node.
@@ -137,7 +148,10 @@ mod tests {
     fn both_versions_are_named() {
         assert!(check_protocol("p", PROTOCOL, PROTOCOL + 1).is_ok());
         let error = check_protocol("plugin p 2.0", PROTOCOL + 1, PROTOCOL + 2).unwrap_err().to_string();
-        assert!(error.starts_with("plugin p 2.0 speaks plugin protocol 2 to 3, and this node, version "), "{error}");
+        assert!(
+            error.starts_with("plugin p 2.0 speaks plugin protocol 2 to 3, and this node, version "),
+            "{error}"
+        );
         assert!(error.contains("speaks 1"), "{error}");
     }
 }

@@ -23,8 +23,12 @@ use crate::conformance::peer::lines::serve;
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 fn build(settings: &Value) -> Result<Box<dyn Runtime>, GatewayError> {
-    let context =
-        RuntimeContext { backend: "b".parse().unwrap(), env: BTreeMap::new(), stderr: Arc::new(NoStderr) };
+    let context = RuntimeContext {
+        backend: "b".parse().unwrap(),
+        env: BTreeMap::new(),
+        stderr: Arc::new(NoStderr),
+        node: omcp_core::NodeIdentity::default(),
+    };
     DynRuntimeType::create(&Tcp, &settings.to_string(), context)
 }
 

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use omcp_core::{
-    BackendConnection, GatewayError, McpMessage, Runtime, RuntimeContext, RuntimeType,
-};
+use omcp_core::{BackendConnection, GatewayError, McpMessage, Runtime, RuntimeContext, RuntimeType};
 use omcp_runtimes::lines::{LineConnection, LineLimits};
 use omcp_runtimes::settings::Millis;
 use schemars::JsonSchema;

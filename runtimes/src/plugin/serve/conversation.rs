@@ -95,7 +95,8 @@ fn create(
         let text = format!("the plugin has no runtime type {:?}", start.runtime_type);
         return Err(GatewayError::new(ErrorKind::UnknownRuntime, text));
     };
-    kind.create(&start.settings_json, RuntimeContext { backend, env: start.env, stderr })
+    let node = wire::node(&start);
+    kind.create(&start.settings_json, RuntimeContext { backend, env: start.env, stderr, node })
 }
 
 /// Passes messages on both ways until one side ends.
@@ -129,8 +130,9 @@ async fn exchange(
 }
 
 fn checked(bytes: Bytes) -> Result<McpMessage, GatewayError> {
-    McpMessage::parse(bytes)
-        .map_err(|error| GatewayError::protocol("the node sent what is no json-rpc message").with_source(error))
+    McpMessage::parse(bytes).map_err(|error| {
+        GatewayError::protocol("the node sent what is no json-rpc message").with_source(error)
+    })
 }
 
 /// The node no longer listens.

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bomcp/plugin/v1/plugin.proto\x12\x0eomcp.plugin.v1\"L\n\x0f\x44\x65scribeRequest\x12\r\n\x05\x62uild\x18\x01 \x01(\t\x12\x14\n\x0cprotocol_min\x18\x02 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x03 \x01(\r\"\x91\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0cprotocol_min\x18\x03 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x04 \x01(\r\x12\x32\n\rruntime_types\x18\x05 \x03(\x0b\x32\x1b.omcp.plugin.v1.RuntimeType\"9\n\x0bRuntimeType\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14settings_schema_json\x18\x02 \x01(\t\"P\n\x0bOpenRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.omcp.plugin.v1.StartH\x00\x12\x11\n\x07message\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"\xb0\x01\n\x05Start\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x14\n\x0cruntime_type\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x15\n\rsettings_json\x18\x04 \x01(\t\x12+\n\x03\x65nv\x18\x05 \x03(\x0b\x32\x1e.omcp.plugin.v1.Start.EnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x96\x01\n\x0cOpenResponse\x12(\n\x06opened\x18\x01 \x01(\x0b\x32\x16.omcp.plugin.v1.OpenedH\x00\x12\x11\n\x07message\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0bstderr_line\x18\x03 \x01(\x0cH\x00\x12*\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.omcp.plugin.v1.FailureH\x00\x42\x06\n\x04\x62ody\".\n\x06Opened\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x17\n\x0f\x63\x61ll_timeout_ms\x18\x02 \x01(\r\"E\n\x07\x46\x61ilure\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.omcp.plugin.v1.FailureKind\x12\x0f\n\x07message\x18\x02 \x01(\t*\xa2\x02\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12!\n\x1d\x46\x41ILURE_KIND_INVALID_SETTINGS\x10\x01\x12\x1c\n\x18\x46\x41ILURE_KIND_UNREACHABLE\x10\x02\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x03\x12\x17\n\x13\x46\x41ILURE_KIND_CLOSED\x10\x04\x12\x15\n\x11\x46\x41ILURE_KIND_AUTH\x10\x05\x12\x19\n\x15\x46\x41ILURE_KIND_PROTOCOL\x10\x06\x12\x16\n\x12\x46\x41ILURE_KIND_LIMIT\x10\x07\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSUPPORTED\x10\x08\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\t2\xa5\x01\n\rPluginService\x12M\n\x08\x44\x65scribe\x12\x1f.omcp.plugin.v1.DescribeRequest\x1a .omcp.plugin.v1.DescribeResponse\x12\x45\n\x04Open\x12\x1b.omcp.plugin.v1.OpenRequest\x1a\x1c.omcp.plugin.v1.OpenResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bomcp/plugin/v1/plugin.proto\x12\x0eomcp.plugin.v1\"L\n\x0f\x44\x65scribeRequest\x12\r\n\x05\x62uild\x18\x01 \x01(\t\x12\x14\n\x0cprotocol_min\x18\x02 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x03 \x01(\r\"\x91\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0cprotocol_min\x18\x03 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x04 \x01(\r\x12\x32\n\rruntime_types\x18\x05 \x03(\x0b\x32\x1b.omcp.plugin.v1.RuntimeType\"9\n\x0bRuntimeType\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1c\n\x14settings_schema_json\x18\x02 \x01(\t\"P\n\x0bOpenRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.omcp.plugin.v1.StartH\x00\x12\x11\n\x07message\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"\xdc\x01\n\x05Start\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x14\n\x0cruntime_type\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x03 \x01(\t\x12\x15\n\rsettings_json\x18\x04 \x01(\t\x12+\n\x03\x65nv\x18\x05 \x03(\x0b\x32\x1e.omcp.plugin.v1.Start.EnvEntry\x12*\n\x04node\x18\x06 \x01(\x0b\x32\x1c.omcp.plugin.v1.NodeIdentity\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x0cNodeIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\"\x96\x01\n\x0cOpenResponse\x12(\n\x06opened\x18\x01 \x01(\x0b\x32\x16.omcp.plugin.v1.OpenedH\x00\x12\x11\n\x07message\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0bstderr_line\x18\x03 \x01(\x0cH\x00\x12*\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x17.omcp.plugin.v1.FailureH\x00\x42\x06\n\x04\x62ody\".\n\x06Opened\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x17\n\x0f\x63\x61ll_timeout_ms\x18\x02 \x01(\r\"E\n\x07\x46\x61ilure\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.omcp.plugin.v1.FailureKind\x12\x0f\n\x07message\x18\x02 \x01(\t*\xa2\x02\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12!\n\x1d\x46\x41ILURE_KIND_INVALID_SETTINGS\x10\x01\x12\x1c\n\x18\x46\x41ILURE_KIND_UNREACHABLE\x10\x02\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x03\x12\x17\n\x13\x46\x41ILURE_KIND_CLOSED\x10\x04\x12\x15\n\x11\x46\x41ILURE_KIND_AUTH\x10\x05\x12\x19\n\x15\x46\x41ILURE_KIND_PROTOCOL\x10\x06\x12\x16\n\x12\x46\x41ILURE_KIND_LIMIT\x10\x07\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSUPPORTED\x10\x08\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\t2\xa5\x01\n\rPluginService\x12M\n\x08\x44\x65scribe\x12\x1f.omcp.plugin.v1.DescribeRequest\x1a .omcp.plugin.v1.DescribeResponse\x12\x45\n\x04Open\x12\x1b.omcp.plugin.v1.OpenRequest\x1a\x1c.omcp.plugin.v1.OpenResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_START_ENVENTRY']._loaded_options = None
   _globals['_START_ENVENTRY']._serialized_options = b'8\001'
-  _globals['_FAILUREKIND']._serialized_start=866
-  _globals['_FAILUREKIND']._serialized_end=1156
+  _globals['_FAILUREKIND']._serialized_start=969
+  _globals['_FAILUREKIND']._serialized_end=1259
   _globals['_DESCRIBEREQUEST']._serialized_start=47
   _globals['_DESCRIBEREQUEST']._serialized_end=123
   _globals['_DESCRIBERESPONSE']._serialized_start=126
@@ -44,15 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENREQUEST']._serialized_start=332
   _globals['_OPENREQUEST']._serialized_end=412
   _globals['_START']._serialized_start=415
-  _globals['_START']._serialized_end=591
-  _globals['_START_ENVENTRY']._serialized_start=549
-  _globals['_START_ENVENTRY']._serialized_end=591
-  _globals['_OPENRESPONSE']._serialized_start=594
-  _globals['_OPENRESPONSE']._serialized_end=744
-  _globals['_OPENED']._serialized_start=746
-  _globals['_OPENED']._serialized_end=792
-  _globals['_FAILURE']._serialized_start=794
-  _globals['_FAILURE']._serialized_end=863
-  _globals['_PLUGINSERVICE']._serialized_start=1159
-  _globals['_PLUGINSERVICE']._serialized_end=1324
+  _globals['_START']._serialized_end=635
+  _globals['_START_ENVENTRY']._serialized_start=593
+  _globals['_START_ENVENTRY']._serialized_end=635
+  _globals['_NODEIDENTITY']._serialized_start=637
+  _globals['_NODEIDENTITY']._serialized_end=694
+  _globals['_OPENRESPONSE']._serialized_start=697
+  _globals['_OPENRESPONSE']._serialized_end=847
+  _globals['_OPENED']._serialized_start=849
+  _globals['_OPENED']._serialized_end=895
+  _globals['_FAILURE']._serialized_start=897
+  _globals['_FAILURE']._serialized_end=966
+  _globals['_PLUGINSERVICE']._serialized_start=1262
+  _globals['_PLUGINSERVICE']._serialized_end=1427
 # @@protoc_insertion_point(module_scope)
