@@ -6,7 +6,9 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     println!("cargo:rerun-if-changed=../migrations");
     println!("cargo:rerun-if-changed=src/schemas");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schemas");
+    // Not `env!`: a build folder that was moved or copied would read the schemas of where it was.
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or(io::ErrorKind::NotFound)?;
+    let folder = Path::new(&package).join("src/schemas");
     let mut files =
         fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
