@@ -6,13 +6,17 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::report::{Counts, Report};
-use crate::{cargo, folders, process};
+use crate::{cargo, folders, process, tools};
 
 /// The checks of one type take seconds; this is for one whose every check hangs.
 const TYPE_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// One row per runtime type; what did not pass is printed, and with `all` the rest as well.
 pub fn run(report: &mut Report, all: bool) {
+    // The Python example among the plugins needs its packages.
+    if let Err(error) = tools::python("plugin") {
+        return report.step("kit", || Err(error));
+    }
     if !cargo::programs(report) {
         return;
     }

@@ -89,6 +89,7 @@ fn test(report: &mut Report) {
     cargo::unit(report);
     cargo::integration(report, None);
     tools::protos(report);
+    tools::plugin_stubs(report);
     kit::run(report, false);
     conformance::run(report);
     interop::run(report, "");
