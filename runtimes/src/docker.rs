@@ -6,7 +6,7 @@
 //! - [`settings`]: what may be asked for
 //! - [`spec`]: the same, as the engine wants it
 //! - [`engine`]: the API, its deadlines and its errors
-//! - [`image`]: pulls
+//! - [`image`]: how the image gets onto the engine
 //! - [`container`], [`orphans`]: a container's life, and what clears away those that lost their owner
 //! - [`output`], [`connection`]: the conversation
 

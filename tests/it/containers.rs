@@ -35,7 +35,7 @@ struct Lines(Mutex<Vec<String>>);
 
 impl StderrSink for Lines {
     fn line(&self, line: &[u8]) {
-        self.0.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+        self.0.lock().expect("nobody panics while logging").push(String::from_utf8_lossy(line).into_owned());
     }
 }
 
@@ -56,19 +56,20 @@ impl Life {
     /// The runtime of a backend: the fixture's image, unless `settings` say otherwise.
     fn runtime(&self, backend: &str, engine: &Engine, settings: Value) -> Box<dyn Runtime> {
         let mut all = json!({ "image": IMAGE, "engine": engine.address(), "pull_policy": "never" });
-        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let more = settings.as_object().expect("settings are an object").clone();
+        all.as_object_mut().expect("settings are an object").extend(more);
         let config = RuntimeConfig::new("docker", all.to_string());
         let context = RuntimeContext {
-            backend: backend.parse().unwrap(),
+            backend: backend.parse().expect("a name of a backend"),
             env: BTreeMap::from([("GREETING".to_owned(), "hello".to_owned())]),
             stderr: self.stderr.clone(),
             node: self.node.clone(),
         };
-        self.registry.create_runtime(&config, &NoReferences, context).unwrap()
+        self.registry.create_runtime(&config, &NoReferences, context).expect("settings that can be used")
     }
 
     async fn connect(&self, backend: &str, engine: &Engine, settings: Value) -> Box<dyn BackendConnection> {
-        self.runtime(backend, engine, settings).connect().await.unwrap()
+        self.runtime(backend, engine, settings).connect().await.expect("a container")
     }
 
     async fn refusal(&self, engine: &Engine, settings: Value) -> GatewayError {
@@ -79,14 +80,22 @@ impl Life {
     }
 }
 
+async fn say(connection: &mut dyn BackendConnection, message: Value) {
+    let message = McpMessage::parse(message.to_string().into()).expect("a message");
+    connection.send(message).await.expect("room for a message");
+}
+
 async fn send(connection: &mut dyn BackendConnection, id: u64, method: &str, params: Value) {
-    let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-    connection.send(McpMessage::parse(message.to_string().into()).unwrap()).await.unwrap();
+    say(connection, json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await;
 }
 
 async fn received(connection: &mut dyn BackendConnection) -> Result<Option<Value>, GatewayError> {
     let received = timeout(ANSWER_LIMIT, connection.recv()).await.expect("something in time")?;
-    Ok(received.map(|message| serde_json::from_slice(message.bytes()).unwrap()))
+    Ok(received.map(|message| serde_json::from_slice(message.bytes()).expect("a message is JSON")))
+}
+
+async fn answer(connection: &mut dyn BackendConnection) -> Value {
+    received(connection).await.expect("an answer").expect("no end")
 }
 
 /// The handshake of the older era, which has no more to it than this server needs.
@@ -94,9 +103,8 @@ async fn initialize(connection: &mut dyn BackendConnection) {
     let client = json!({ "name": "test", "version": "1" });
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
     send(connection, 1, "initialize", params).await;
-    assert_eq!(received(connection).await.unwrap().unwrap()["id"], 1);
-    let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-    connection.send(McpMessage::parse(initialized.into()).unwrap()).await.unwrap();
+    assert_eq!(answer(connection).await["id"], 1);
+    say(connection, json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
 }
 
 async fn ask(connection: &mut dyn BackendConnection, tool: &str, arguments: Value) {
@@ -106,6 +114,6 @@ async fn ask(connection: &mut dyn BackendConnection, tool: &str, arguments: Valu
 /// The text that a tool answers with.
 async fn call(connection: &mut dyn BackendConnection, tool: &str, arguments: Value) -> String {
     ask(connection, tool, arguments).await;
-    let answer = received(connection).await.unwrap().unwrap();
+    let answer = answer(connection).await;
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
