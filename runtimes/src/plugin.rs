@@ -71,7 +71,7 @@ fn source(settings: &PluginSettings, context: &RuntimeContext) -> Result<Source,
                 .map_err(|reason: String| GatewayError::invalid_settings(format!("endpoint: {reason}")))?;
             Ok(Source::Listening(place))
         }
-        (None, Some(command)) => Ok(Source::Program(program(command, settings, context)?)),
+        (None, Some(command)) => Ok(Source::Program(Box::new(program(command, settings, context)?))),
         (Some(_), Some(_)) => Err(GatewayError::invalid_settings(
             "endpoint: leave it out where command is given: the node tells the program where to listen",
         )),

@@ -1,6 +1,5 @@
 //! BackendService: one backend at a time, lists, and the watch.
 
-
 use omcp_proto::v1::backend_change::Change;
 use omcp_proto::v1::*;
 use tonic::{Code, Streaming};

@@ -53,7 +53,7 @@ pub struct PluginConnection {
 }
 
 enum Inbound {
-    Open(Streaming<OpenResponse>),
+    Open(Box<Streaming<OpenResponse>>),
     /// It broke; what the exit of the plugin's program has to say is awaited.
     Broken(Status),
     Over,
@@ -100,7 +100,7 @@ impl PluginConnection {
         let mut client = PluginServiceClient::new(self.target.channel.clone())
             .max_decoding_message_size(wire::frame_len_max(self.limits.message_len_max));
         match client.open(outbound).await {
-            Ok(response) => self.inbound = Inbound::Open(response.into_inner()),
+            Ok(response) => self.inbound = Inbound::Open(Box::new(response.into_inner())),
             Err(status) => self.inbound = Inbound::Broken(status),
         }
         match self.next().await? {

@@ -20,7 +20,7 @@ use crate::program;
 pub enum Source {
     /// Somebody else runs it.
     Listening(Place),
-    Program(Program),
+    Program(Box<Program>),
 }
 
 impl Source {
@@ -40,7 +40,7 @@ impl Source {
         let found = program::find(&command, Path::new("."), &program::search_path(&env));
         let program = found.unwrap_or_else(|_| command.into());
         let spec = ProcessSpec { program, args: words.collect(), env, working_dir: None };
-        Ok(Self::Program(Program::new(spec, StopGrace::default(), output)))
+        Ok(Self::Program(Box::new(Program::new(spec, StopGrace::default(), output))))
     }
 }
 
