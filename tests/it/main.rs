@@ -24,6 +24,8 @@ mod rmcp_client;
 mod containers;
 /// A node with a runtime type of its own beside one without.
 mod custom_runtime;
+/// One manifest with every runtime type; each peer is killed in turn.
+mod every_runtime;
 
 /// Servers that misbehave.
 mod bad_backends;
