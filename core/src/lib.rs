@@ -5,6 +5,7 @@
 //! - [`backend`]: what was asked: [`Backend`], its name and its limits
 //! - [`config`]: [`RuntimeConfig`], a type name and that type's settings
 //! - [`reference`](mod@reference): `${NAME}`, resolved only on the node that builds the runtime
+//! - [`redaction`]: references put back where their values slipped into a text
 //! - [`runtime`]: [`Runtime`] and [`BackendConnection`], how a node reaches a backend
 //! - [`runtime_type`]: [`RuntimeType`], a kind of runtime, and its erased form
 //! - [`registry`]: [`RuntimeRegistry`], the types one node offers
@@ -23,6 +24,7 @@ pub mod message;
 pub mod nearest;
 pub mod node;
 pub mod plan;
+pub mod redaction;
 pub mod reference;
 pub mod registry;
 pub mod revision;

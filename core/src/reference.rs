@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn references_stand_anywhere_and_keys_are_no_place_for_them() {
+        let json = r#"{"a":{"b":[{"c":"${HOST}"},["${file:key}"]]},"${HOST}":"x"}"#;
+        let want = r#"{"a":{"b":[{"c":"db\"1"},["k"]]},"${HOST}":"x"}"#;
+        assert_eq!(resolve_json(json, &Fixed).unwrap(), want);
+        let error = resolve_json(r#"{"a":{"b":[1,{"c":"${file:none}"}]}}"#, &Fixed).unwrap_err();
+        assert!(error.to_string().starts_with("a.b[1].c: "), "{error}");
+    }
+
+    #[test]
     fn json_names_the_field_and_keeps_numbers() {
         let json = r#"{"args":["${HOST}"],"n":9007199254740993,"x":"${NOPE}"}"#;
         let error = resolve_json(json, &Fixed).unwrap_err();

@@ -5,7 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use omcp_core::reference::{Resolve, resolve_text};
+use omcp_core::redaction::{Recording, Redaction};
+use omcp_core::reference::{Resolve, resolve_json, resolve_text};
 use omcp_core::{
     Backend, BackendName, ErrorKind, GatewayError, NodeIdentity, Revision, Runtime, RuntimeContext,
     RuntimeRegistry,
@@ -14,6 +15,7 @@ use omcp_proto::v1::{BackendSpec, RejectionCode};
 use prost::Message;
 
 use super::health::{ERROR_LEN_MAX, bounded};
+use super::redacted;
 use super::served::{Served, Shared};
 use super::stderr::StderrRing;
 use crate::upstream::Upstream;
@@ -104,36 +106,31 @@ impl Builder {
         revision: Revision,
         stderr: &Arc<StderrRing>,
     ) -> Result<Arc<Served>, Refusal> {
-        let env = self
-            .environment(&backend)
+        let resolve = Recording::new(&*self.resolve);
+        let env = environment(&backend, &resolve)
             .map_err(|(field, error)| Refusal { field, ..Refusal::from(&error) })?;
-        let context = RuntimeContext {
-            backend: backend.name.clone(),
-            env,
-            stderr: stderr.clone(),
-            node: self.node.clone(),
-        };
-        let (runtime, upstream) = self.runtime(&backend, context).map_err(|error| Refusal::from(&error))?;
+        // The sink for standard error has to know every value before there is a runtime. What cannot be
+        // resolved is told when the runtime is made.
+        drop(resolve_json(backend.runtime.settings(), &resolve));
+        let redaction = resolve.redaction();
+        let stderr = redacted::stderr(stderr.clone(), &redaction);
+        let context = RuntimeContext { backend: backend.name.clone(), env, stderr, node: self.node.clone() };
+        let (runtime, upstream) = self
+            .runtime(&backend, &redaction, context)
+            .map_err(|error| Refusal::from(&redaction.error(error)))?;
         Ok(Served::new(backend, revision, runtime.into(), upstream.map(Arc::new), self.shared.clone()))
-    }
-
-    fn environment(&self, backend: &Backend) -> Result<BTreeMap<String, String>, (String, GatewayError)> {
-        let resolved = |(name, value): (&String, &String)| match resolve_text(value, &*self.resolve) {
-            Ok(value) => Ok((name.clone(), value)),
-            Err(error) => Err((format!("env.{name}"), error)),
-        };
-        backend.env.iter().map(resolved).collect()
     }
 
     fn runtime(
         &self,
         backend: &Backend,
+        redaction: &Redaction,
         context: RuntimeContext,
     ) -> Result<(Box<dyn Runtime>, Option<Upstream>), GatewayError> {
         let create = || {
             let runtime = self.registry.create_runtime(&backend.runtime, &*self.resolve, context)?;
-            let upstream = runtime.http().map(Upstream::new).transpose()?;
-            Ok((runtime, upstream))
+            let upstream = runtime.http().map(|http| Upstream::new(http, redaction.clone())).transpose()?;
+            Ok((redacted::runtime(runtime, redaction), upstream))
         };
         catch_unwind(AssertUnwindSafe(create)).unwrap_or_else(|_| {
             let name = backend.runtime.type_name();
@@ -143,6 +140,17 @@ impl Builder {
             ))
         })
     }
+}
+
+fn environment(
+    backend: &Backend,
+    resolve: &dyn Resolve,
+) -> Result<BTreeMap<String, String>, (String, GatewayError)> {
+    let resolved = |(name, value): (&String, &String)| match resolve_text(value, resolve) {
+        Ok(value) => Ok((name.clone(), value)),
+        Err(error) => Err((format!("env.{name}"), error)),
+    };
+    backend.env.iter().map(resolved).collect()
 }
 
 #[cfg(test)]

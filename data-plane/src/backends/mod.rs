@@ -15,6 +15,7 @@
 //! - [`dialogue`], [`probe`]: asking a backend what it speaks
 //! - [`prober`]: the few workers that do so
 //! - [`table`]: name to served definition, swapped as a whole
+//! - [`redacted`]: what is told of a backend has references in it and not their values
 //! - [`build`]: from a spec's bytes to a served definition, or the reason why not
 //! - [`entry`]: one backend through all its definitions
 //! - [`set`]: the task that owns the entries
@@ -30,6 +31,7 @@ pub mod life;
 pub mod probe;
 pub mod prober;
 pub mod queue;
+pub mod redacted;
 pub mod schemas;
 pub mod served;
 pub mod set;

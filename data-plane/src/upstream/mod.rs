@@ -17,6 +17,7 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::Full;
+use omcp_core::redaction::Redaction;
 use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
 
 use dial::{Dialer, Link};
@@ -31,12 +32,13 @@ pub struct Upstream {
     path: PathAndQuery,
     host: HeaderValue,
     headers: HeaderMap,
+    redaction: Redaction,
 }
 
 impl Upstream {
     /// # Errors
     /// `InvalidSettings` if the URL or a header cannot be sent; the header's value is not repeated.
-    pub fn new(settings: &HttpUpstream) -> Result<Self, GatewayError> {
+    pub fn new(settings: &HttpUpstream, redaction: Redaction) -> Result<Self, GatewayError> {
         let target: Uri = settings.url.parse().map_err(|_| invalid("url: is not a URL"))?;
         let authority = target.authority().ok_or_else(|| invalid("url: has no host"))?;
         let host =
@@ -44,7 +46,7 @@ impl Upstream {
         let path = target.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let headers = parse_headers(&settings.headers)?;
         let dialer = Dialer::new(&target, settings.connect_timeout);
-        Ok(Self { dialer, pool: Arc::new(Pool::default()), target, path, host, headers })
+        Ok(Self { dialer, pool: Arc::new(Pool::default()), target, path, host, headers, redaction })
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -63,12 +65,13 @@ impl Upstream {
     ) -> Result<Response<Streamed>, GatewayError> {
         // Pinned here and not moved into the timer: futures that move are kept twice.
         let exchange = std::pin::pin!(self.exchange(self.request(method, headers, body)));
-        tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
+        let answered = tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
             Err(GatewayError::timeout(format!(
                 "no answer from the backend within {} ms",
                 timeout.as_millis()
             )))
-        })
+        });
+        answered.map_err(|error| self.redaction.error(error))
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Streamed>, GatewayError> {
