@@ -117,6 +117,17 @@ mod tests {
     }
 
     #[test]
+    fn one_schema_in_two_versions_is_two_versions() {
+        let (catalog, mut offers) = (Catalog::default(), Offers::default());
+        for (node, version) in [("a", "1.0"), ("b", "2.0"), ("c", "2.0")] {
+            offers.add(&Arc::from(node), &catalog.advertise(vec![kind(version, "same")]));
+        }
+        let versions = Versions::of("mine", &catalog, &offers).unwrap();
+        assert_eq!(versions.versions.len(), 2);
+        assert_eq!(versions.judge(&json!({"same": 1})), Verdict::default());
+    }
+
+    #[test]
     fn what_no_node_offers_counts_only_where_nobody_offers_anything() {
         let known = [kind("2.0", "new")];
         assert_eq!(judge(&[("a", kind("1.0", "old"))], &known, &json!({"old": 1})), Verdict::default());

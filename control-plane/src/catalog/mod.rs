@@ -23,7 +23,7 @@ pub const NODE_TYPES_MAX: usize = 256;
 /// Largest schema, bytes.
 pub const SCHEMA_LEN_MAX: usize = 256 * 1024;
 
-/// Name and first 16 bytes of the BLAKE3 hash of the schema text: one version of a type.
+/// Name and first 16 bytes of the BLAKE3 hash of what is said of it: one version of a type.
 pub type TypeKey = (String, SpecHash);
 
 /// A runtime type and the way to check its settings.
@@ -53,9 +53,8 @@ impl Catalog {
     }
 
     fn add(&self, mut wire: RuntimeType) -> Option<TypeKey> {
-        let hash = schema_hash(&wire.settings_schema_json);
-        wire.schema_hash = hash.to_vec();
-        let key = (wire.name.clone(), hash);
+        wire.schema_hash = schema_hash(&wire.settings_schema_json).to_vec();
+        let key = key(&wire);
         let known = self.read().contains_key(&key);
         if known {
             return Some(key);
@@ -117,7 +116,7 @@ impl KnownType {
     }
 
     fn key(&self) -> TypeKey {
-        (self.wire.name.clone(), schema_hash(&self.wire.settings_schema_json))
+        key(&self.wire)
     }
 
     /// Which of two versions is newer: numbers count part by part, and a release is newer than what led to
@@ -159,6 +158,12 @@ fn built_in(name: &str, text: &str) -> KnownType {
         schema_hash: schema_hash(&settings_schema_json).to_vec(),
         settings_schema_json,
     })
+}
+
+/// Nodes with one schema and two versions, or with a plugin beside a built-in type, are told apart.
+fn key(wire: &RuntimeType) -> TypeKey {
+    let said = [&wire.version, &wire.origin, &wire.settings_schema_json].map(|text| text.as_str());
+    (wire.name.clone(), omcp_core::revision::spec_hash(said.join("\0").as_bytes()))
 }
 
 fn schema_hash(text: &str) -> SpecHash {

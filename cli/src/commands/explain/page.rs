@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use omcp_proto::v1::{OfferedRuntimeType, RuntimeType};
 use serde_json::Value as Json;
 
 use super::Chosen;
@@ -31,20 +32,21 @@ pub fn page(path: &str, chosen: &Chosen, schema: Schema<'_>) -> String {
 }
 
 fn origin(chosen: &Chosen) -> String {
-    let kind = &chosen.kind;
-    let version = if kind.version.is_empty() { String::new() } else { format!(" {}", kind.version) };
     let nodes = match chosen.nodes.as_slice() {
         [] => "no connected node offers it".to_owned(),
         nodes => format!("offered by {}", nodes.join(", ")),
     };
-    format!("{}{version}, {nodes}", kind.origin)
+    format!("{}, {nodes}", named(&chosen.kind))
+}
+
+fn named(kind: &RuntimeType) -> String {
+    format!("{} {}", kind.origin, kind.version).trim().to_owned()
 }
 
 fn others(chosen: &Chosen) -> Option<String> {
-    let other = |one: &omcp_proto::v1::OfferedRuntimeType| {
-        let version = one.r#type.as_ref().map(|kind| kind.version.as_str()).unwrap_or_default();
-        let first = one.nodes.first().map(String::as_str).unwrap_or_default();
-        format!("{version} on {} (--node {first})", one.nodes.join(", "))
+    let other = |one: &OfferedRuntimeType| {
+        let (name, nodes) = (one.r#type.as_ref().map(named).unwrap_or_default(), one.nodes.join(", "));
+        format!("{name} on {nodes} (--node {})", one.nodes.first().map(String::as_str).unwrap_or_default())
     };
     let others: Vec<_> = chosen.others.iter().map(other).collect();
     let count = word::count(others.len(), "other version");

@@ -100,9 +100,15 @@ fn a_setting() {
 fn of_several_versions_the_newest_or_that_of_a_node() {
     let types = || vec![offered("2", &["b"]), offered("1", &["a", "c"])];
     let newest = choose("x", None, types()).unwrap();
-    assert!(page("x", &newest).contains("custom 2, offered by b\n  1 other version: 1 on a, c (--node a)\n"));
+    assert!(
+        page("x", &newest)
+            .contains("custom 2, offered by b\n  1 other version: custom 1 on a, c (--node a)\n")
+    );
     let older = choose("x", Some("c"), types()).unwrap();
-    assert!(page("x", &older).contains("custom 1, offered by a, c\n  1 other version: 2 on b (--node b)\n"));
+    assert!(
+        page("x", &older)
+            .contains("custom 1, offered by a, c\n  1 other version: custom 2 on b (--node b)\n")
+    );
     let failure = choose("x", Some("d"), types()).map(|_| ()).unwrap_err();
     assert_eq!((failure.cause, failure.why.as_str()), (Cause::NotFound, "node d does not offer it"));
     let failure = choose("xx", None, types()).map(|_| ()).unwrap_err();
