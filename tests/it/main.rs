@@ -26,6 +26,10 @@ mod containers;
 mod custom_runtime;
 /// One manifest with every runtime type; each peer is killed in turn.
 mod every_runtime;
+/// The page about runtime types of one's own.
+mod custom_runtimes_page;
+/// Secrets are resolved on the node, and told nowhere.
+mod secrets;
 
 /// Servers that misbehave.
 mod bad_backends;

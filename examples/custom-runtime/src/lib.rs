@@ -1,11 +1,19 @@
 //! `my-custom-runtime`: an MCP server that speaks newline JSON over TCP, behind a token.
 
-// region settings
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use omcp_core::{
+    BackendConnection, ErrorKind, GatewayError, McpMessage, Runtime, RuntimeContext, RuntimeType,
+};
+use omcp_runtimes::lines::{LineConnection, LineLimits};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
 
 /// An MCP server that speaks newline JSON over TCP.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -29,16 +37,6 @@ fn default_timeout_seconds() -> u64 {
     30
 }
 
-impl MyCustomSettings {
-    fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout_seconds)
-    }
-}
-// endregion
-
-// region type
-use omcp_core::{GatewayError, Runtime, RuntimeContext, RuntimeType};
-
 /// The type `my-custom-runtime`.
 pub struct MyCustomRuntime;
 
@@ -61,14 +59,6 @@ impl RuntimeType for MyCustomRuntime {
         Ok(Box::new(MyCustom { settings }))
     }
 }
-// endregion
-
-// region runtime
-use async_trait::async_trait;
-use omcp_core::BackendConnection;
-use omcp_runtimes::lines::{LineConnection, LineLimits};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 struct MyCustom {
     settings: MyCustomSettings,
@@ -77,23 +67,26 @@ struct MyCustom {
 #[async_trait]
 impl Runtime for MyCustom {
     async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
-        let seconds = self.settings.timeout_seconds;
-        match timeout(self.settings.timeout(), self.open()).await {
+        match timeout(self.call_timeout(), self.open()).await {
             Ok(opened) => Ok(Box::new(opened?)),
-            Err(_) => Err(GatewayError::timeout(format!("the server was not reached in {seconds} s"))),
+            Err(_) => {
+                let seconds = self.settings.timeout_seconds;
+                Err(GatewayError::timeout(format!("the server was not reached in {seconds} s")))
+            }
         }
     }
 
     fn call_timeout(&self) -> Duration {
-        self.settings.timeout()
+        Duration::from_secs(self.settings.timeout_seconds)
     }
 }
 
 impl MyCustom {
     async fn open(&self) -> Result<MyCustomConnection, GatewayError> {
+        let endpoint = &self.settings.endpoint;
         let unreachable =
-            |error| GatewayError::unreachable("cannot connect to the server").with_source(error);
-        let stream = TcpStream::connect(&self.settings.endpoint).await.map_err(unreachable)?;
+            |error| GatewayError::unreachable(format!("cannot connect to {endpoint}")).with_source(error);
+        let stream = TcpStream::connect(endpoint).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         let (reader, writer) = stream.into_split();
         let mut lines = LineConnection::new(reader, writer, LineLimits::default());
@@ -101,12 +94,6 @@ impl MyCustom {
         Ok(MyCustomConnection { lines: Some(lines) })
     }
 }
-// endregion
-
-// region authenticate
-use omcp_core::{ErrorKind, McpMessage};
-use serde_json::{Value, json};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 type Lines = LineConnection<OwnedReadHalf, OwnedWriteHalf>;
 
@@ -127,9 +114,7 @@ async fn authenticate(lines: &mut Lines, settings: &MyCustomSettings) -> Result<
 fn refused(why: &str) -> GatewayError {
     GatewayError::new(ErrorKind::Auth, format!("the server refused auth_token: {why}"))
 }
-// endregion
 
-// region connection
 struct MyCustomConnection {
     /// `None` once it is over.
     lines: Option<Lines>,
@@ -164,4 +149,3 @@ impl BackendConnection for MyCustomConnection {
         }
     }
 }
-// endregion
