@@ -70,10 +70,7 @@ async fn is_served_where_it_can_be_and_explained_where_it_cannot() -> Result<()>
             let who = if backend == "mine" { "custom" } else { "plugged" };
             let why = "is not offered by this node; it offers";
             let reason = status["reason"].as_str().unwrap_or_default();
-            ensure!(
-                reason.contains(why) && reason.ends_with(&format!("; nodes with it: {who}")),
-                "{status}"
-            );
+            ensure!(reason.contains(why) && reason.ends_with(&format!("; nodes with it: {who}")), "{status}");
             ensure!(applied.text().contains(&format!("nodes with it: {who}")), "{}", applied.text());
         }
         ensure!(!node.output().contains(SECRET.1), "{}", node.output());

@@ -24,10 +24,10 @@ mod rmcp_client;
 mod containers;
 /// A node with a runtime type of its own beside one without.
 mod custom_runtime;
-/// One manifest with every runtime type; each peer is killed in turn.
-mod every_runtime;
 /// The page about runtime types of one's own.
 mod custom_runtimes_page;
+/// One manifest with every runtime type; each peer is killed in turn.
+mod every_runtime;
 /// Secrets are resolved on the node, and told nowhere.
 mod secrets;
 

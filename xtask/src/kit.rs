@@ -13,11 +13,7 @@ const TYPE_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// One row per runtime type; what did not pass is printed, and with `all` the rest as well.
 pub fn run(report: &mut Report, all: bool) {
-    // The Python example among the plugins needs its packages.
-    if let Err(error) = tools::python("plugin") {
-        return report.step("kit", || Err(error));
-    }
-    if !cargo::programs(report) {
+    if !cargo::programs(report) || !tools::peers(report) {
         return;
     }
     match names() {

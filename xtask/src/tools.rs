@@ -81,8 +81,19 @@ pub fn protos(report: &mut Report) {
     });
 }
 
+/// Installs what the peers of runtimes need, and says whether it is there. Success is no check and makes no row.
+pub fn peers(report: &mut Report) -> bool {
+    for name in ["lambda", "plugin"] {
+        if let Err(error) = python(name) {
+            report.step(&format!("python {name}"), || Err(error));
+            return false;
+        }
+    }
+    engine(report)
+}
+
 /// Installs Podman unless it is there, and says whether it is. Success is no check and makes no row.
-pub fn engine(report: &mut Report) -> bool {
+fn engine(report: &mut Report) -> bool {
     if ENGINE.iter().all(|program| is_installed(program)) {
         return true;
     }

@@ -142,8 +142,10 @@ impl Drop for Container {
         let (wait, created) = (self.wait, self.created);
         executor.spawn(async move {
             // One that the engine is still making may appear later: the next connection looks again.
-            if orphans::remove(&engine, &name, wait).await.is_ok() && created {
-                orphans.gone(&name);
+            match orphans::remove(&engine, &name, wait).await {
+                Ok(()) if created => orphans.gone(&name),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, "a container is left for later"),
             }
         });
     }

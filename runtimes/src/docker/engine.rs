@@ -84,9 +84,20 @@ impl Failure {
         self.status == Some(404)
     }
 
+    /// The engine answered, so that it is there.
+    pub fn is_answer(&self) -> bool {
+        self.status.is_some()
+    }
+
     /// Asking again may help: the engine was not reached, or blames itself.
     pub fn is_passing(&self) -> bool {
         !self.status.is_some_and(|status| (400..500).contains(&status))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
     }
 }
 

@@ -55,8 +55,7 @@ async fn pull(engine: &Engine, settings: &DockerSettings) -> Result<(), GatewayE
         for _ in 1..ATTEMPTS_MAX {
             match attempt(engine, &settings.image, &what).await {
                 Err(failure) if failure.is_passing() => {
-                    let error = GatewayError::from(failure);
-                    tracing::debug!(error = %error.chain(), "will pull again");
+                    tracing::debug!(error = %failure, "will pull again");
                 }
                 ended => return ended,
             }

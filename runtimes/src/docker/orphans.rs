@@ -12,7 +12,7 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use futures_util::{StreamExt, stream};
 use omcp_core::{GatewayError, NodeIdentity};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::engine::{Engine, Failure};
 
@@ -24,6 +24,9 @@ pub const LABEL_BOOT_ID: &str = "omcp.boot-id";
 
 /// How long a new connection may be held up by clearing away old ones.
 const SWEEP_WAIT: Duration = Duration::from_secs(20);
+/// Waits before a refused removal is tried again: 50, 100, 200, 400 and 800 ms.
+const BUSY_FIRST: Duration = Duration::from_millis(50);
+const BUSY_MAX: Duration = Duration::from_millis(800);
 /// Containers removed at one time: an engine does little more in parallel.
 const REMOVALS_MAX: usize = 4;
 
@@ -132,12 +135,22 @@ impl Orphans {
     }
 }
 
-/// Ends a container at once and removes it with its volumes. One that is gone already is fine.
+/// Ends a container at once and removes it with its volumes. One that is gone already is fine. An engine
+/// refuses while it is busy with the end of the same container, so it is asked again for a while.
 pub async fn remove(engine: &Engine, name: &str, wait: Duration) -> Result<(), Failure> {
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    let removal = engine.client().remove_container(name, Some(options));
-    match engine.step(&format!("remove container {name}"), wait, removal).await {
-        Err(failure) if !failure.is_missing() => Err(failure),
-        _ => Ok(()),
+    let what = format!("remove container {name}");
+    let mut pause = BUSY_FIRST;
+    loop {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let removal = engine.client().remove_container(name, Some(options));
+        match engine.step(&what, wait, removal).await {
+            Err(failure) if failure.is_missing() => return Ok(()),
+            Err(failure) if failure.is_answer() && pause <= BUSY_MAX => {
+                tracing::debug!(error = %failure, "will remove again");
+                sleep(pause).await;
+                pause *= 2;
+            }
+            removed => return removed,
+        }
     }
 }
