@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use omcp_core::redaction::Redaction;
 use omcp_core::{BackendConnection, GatewayError, HttpUpstream, McpMessage, Runtime, StderrSink};
+use omcp_mcp::envelope::Kind;
+use omcp_mcp::refusal::{code, error_response};
 
 /// The runtime, if there is anything to hide about it.
 pub fn runtime(inner: Box<dyn Runtime>, redaction: &Redaction) -> Box<dyn Runtime> {
@@ -52,7 +54,8 @@ impl BackendConnection for Redacted<Box<dyn BackendConnection>> {
     }
 
     async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
-        self.inner.recv().await.map_err(|error| self.redaction.error(error))
+        let received = self.inner.recv().await.map_err(|error| self.redaction.error(error))?;
+        Ok(received.map(|message| told(message, &self.redaction)))
     }
 
     async fn close(&mut self) -> Result<(), GatewayError> {
@@ -62,6 +65,20 @@ impl BackendConnection for Redacted<Box<dyn BackendConnection>> {
     fn pid(&self) -> Option<u32> {
         self.inner.pid()
     }
+}
+
+/// Runtimes answer for peers that they cannot reach, so an error response may name a value as well.
+fn told(message: McpMessage, redaction: &Redaction) -> McpMessage {
+    let (Kind::Error, Some(id)) = (message.envelope().kind(), message.id()) else { return message };
+    let text = String::from_utf8_lossy(message.bytes());
+    let told = redaction.text(&text);
+    if told == text {
+        return message;
+    }
+    McpMessage::parse(told.into()).unwrap_or_else(|_| {
+        let text = "the backend's error cannot be told without a secret";
+        McpMessage::trusted(error_response(id, code::INTERNAL_ERROR, text, None).into())
+    })
 }
 
 impl StderrSink for Redacted<Arc<dyn StderrSink>> {

@@ -87,8 +87,12 @@ impl Peers {
             "sse" => self.sse.restart(),
             "lambda" => self.lambda.freshen("lambda"),
             "docker" => {
-                let pid = self.engine.container_of("docker")["State"]["Pid"].as_u64();
-                end(u32::try_from(pid.context("a container has a process")?)?)?;
+                for container in self.engine.containers(&format!("label=omcp.node={}", node.name())) {
+                    // One whose session has ended may be on its way out.
+                    if let Some(pid) = container["Pid"].as_u64().filter(|pid| *pid != 0) {
+                        kill(u32::try_from(pid)?).ok();
+                    }
+                }
                 return Ok(Death::Nodes);
             }
             "process" => {
