@@ -55,7 +55,8 @@ fn child() -> Value {
 
 fn custom(id: &str, endpoint: &str, options: Value) -> Value {
     json!({ "id": id, "runtime": {
-        "type": "my-custom-runtime", "endpoint": endpoint, "auth_token": "${file:token}", "options": options,
+        "type": "my-custom-runtime", "endpoint": endpoint, "auth_token": "${file:token}",
+        "timeout_seconds": 5, "options": options,
     }})
 }
 
