@@ -21,8 +21,9 @@ use crate::process::{Process, ProcessSpec, StopGrace};
 use crate::program;
 use crate::settings::{MessageLen, Millis};
 
-/// What a process said before its end may still stand in the pipe for so long.
-const LAST_WORDS_WAIT: Duration = Duration::from_millis(500);
+/// What a process said before its end stands in the pipe already: a child of it that keeps the pipe open may
+/// not keep calls waiting for an answer that will not come.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);
 /// A process that closed its output has so long to end before it is given up.
 const EXIT_WAIT: Duration = Duration::from_secs(1);
 

@@ -3,12 +3,14 @@
 //! The node streams bytes through to such a server where it can ([`Runtime::http`]). The connections
 //! made here are for the rest: clients of other transports, probes, status. Each message decides its
 //! own era: with a modern envelope it is a request of its own; otherwise it belongs to the session that
-//! the connection's `initialize` opened.
+//! the connection's `initialize` opened. A session that the server forgets is opened anew (`healing`).
 
 mod connection;
 mod exchange;
+mod healing;
 mod listen;
 mod session;
+mod told;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
-use omcp_mcp::envelope::canonical_id;
+use omcp_mcp::envelope::{Kind, canonical_id};
 use omcp_mcp::methods;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::session::{Session, id_of, modern_version};
+use super::healing;
+use super::session::{Legacy, Session, id_of, modern_version};
 use crate::answers;
 use crate::event_stream::{EventStream, has_media_type, is_event_stream};
 use crate::http_client::{drop_body, read_body};
@@ -54,23 +55,31 @@ pub async fn request(session: Arc<Session>, message: McpMessage, sink: Sink) {
 
 /// POSTs a notification or a response. True if the server accepted it.
 pub async fn one_way(session: &Session, message: &McpMessage, sink: &Sink) -> bool {
-    let wait = session.limits.write_timeout;
-    let error = match session.post(message, wait).await {
-        Ok(response) if response.status().is_success() => {
-            drop_body(response.into_body()).await;
-            return true;
-        }
-        Ok(response) => {
-            let (status, body) = refusal(response, wait).await;
-            if session_lost(session, status, &body) {
-                deliver(sink, Event::Lost(lost())).await;
+    let used = session.legacy();
+    let method = message.method();
+    let error = match post_one_way(session, message).await {
+        Ok(()) => return true,
+        // The handshake's own second half: nothing to open anew yet.
+        Err(Refused::SessionLost) if method != Some(methods::INITIALIZED) => {
+            let healed = match &used {
+                Some(forgotten) => healing::heal(session, forgotten).await,
+                None => Err(lost()),
+            };
+            if let Err(error) = healed {
+                deliver(sink, Event::Lost(error)).await;
                 return false;
             }
-            GatewayError::unreachable(format!("the server answered with status {status}"))
+            // An answer or a cancellation is about something that the old session took with it.
+            if method.is_none() || method == Some(methods::CANCELLED) {
+                return false;
+            }
+            match post_one_way(session, message).await {
+                Ok(()) => return true,
+                Err(refused) => refused.into_error(),
+            }
         }
-        Err(error) => error,
+        Err(refused) => refused.into_error(),
     };
-    let method = message.method();
     tracing::debug!(error = %error.chain(), method, "the server did not take a message");
     if method == Some(methods::INITIALIZED) {
         deliver(sink, Event::Lost(error)).await;
@@ -78,12 +87,41 @@ pub async fn one_way(session: &Session, message: &McpMessage, sink: &Sink) -> bo
     false
 }
 
+/// Why a one-way message was not taken.
+enum Refused {
+    SessionLost,
+    Because(GatewayError),
+}
+
+impl Refused {
+    fn into_error(self) -> GatewayError {
+        match self {
+            Self::SessionLost => lost(),
+            Self::Because(error) => error,
+        }
+    }
+}
+
+async fn post_one_way(session: &Session, message: &McpMessage) -> Result<(), Refused> {
+    let (wait, used) = (session.limits.write_timeout, session.legacy());
+    let response = session.post(message, wait).await.map_err(Refused::Because)?;
+    if response.status().is_success() {
+        drop_body(response.into_body()).await;
+        return Ok(());
+    }
+    let (status, body) = refusal(response, wait).await;
+    if session_lost(used.as_ref(), status, &body) {
+        return Err(Refused::SessionLost);
+    }
+    Err(Refused::Because(GatewayError::unreachable(format!("the server answered with status {status}"))))
+}
+
 /// Whether an answer says that the session is gone. TypeScript servers say so with 400.
-pub fn session_lost(session: &Session, status: StatusCode, body: &[u8]) -> bool {
+pub fn session_lost(used: Option<&Arc<Legacy>>, status: StatusCode, body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body).to_ascii_lowercase();
     let says_so =
         status == StatusCode::BAD_REQUEST && (text.contains("session") || text.contains("initializ"));
-    session.has_id() && (status == StatusCode::NOT_FOUND || says_so)
+    used.is_some_and(|legacy| legacy.has_id()) && (status == StatusCode::NOT_FOUND || says_so)
 }
 
 pub fn lost() -> GatewayError {
@@ -103,12 +141,36 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn run(&self) -> Result<(), GatewayError> {
-        let limits = self.session.limits;
-        let response = self.session.post(self.message, limits.call_timeout).await?;
-        if !response.status().is_success() {
-            self.refused(response).await;
+        let used = self.session.legacy();
+        let response = self.session.post(self.message, self.session.limits.call_timeout).await?;
+        if response.status().is_success() {
+            return self.accepted(response).await;
+        }
+        let (status, body) = refusal(response, self.session.limits.write_timeout).await;
+        let Some(forgotten) = used.filter(|used| self.lost_its_session(used, status, &body)) else {
+            self.refused(status, &body).await;
+            return Ok(());
+        };
+        if healing::heal(self.session, &forgotten).await.is_err() {
+            self.session_lost(status).await;
             return Ok(());
         }
+        // The server refused it because of its session, so it was not executed: once more, and no more.
+        let used = self.session.legacy();
+        let response = self.session.post(self.message, self.session.limits.call_timeout).await?;
+        if response.status().is_success() {
+            return self.accepted(response).await;
+        }
+        let (status, body) = refusal(response, self.session.limits.write_timeout).await;
+        match used.is_some_and(|used| self.lost_its_session(&used, status, &body)) {
+            true => self.session_lost(status).await,
+            false => self.refused(status, &body).await,
+        }
+        Ok(())
+    }
+
+    async fn accepted(&self, response: Response<Incoming>) -> Result<(), GatewayError> {
+        let limits = self.session.limits;
         let session_id = id_of(&response).cloned();
         if is_event_stream(&response) {
             return self.stream(response, session_id.as_ref()).await;
@@ -195,7 +257,9 @@ impl Exchange<'_> {
             if self.is_answer(&message) {
                 answered = true;
                 if self.message.method() == Some(methods::INITIALIZE) && !self.is_modern() {
-                    self.session.adopt(session_id, &message);
+                    self.session.adopt(self.message, session_id, &message);
+                } else if message.envelope().kind() == Kind::Response {
+                    self.session.told.keep(self.message);
                 }
             }
             deliver(self.sink, Event::Message(message)).await;
@@ -204,20 +268,24 @@ impl Exchange<'_> {
     }
 
     fn is_answer(&self, message: &McpMessage) -> bool {
-        let same = |a: &[u8], b: &[u8]| a == b || canonical_id(a) == canonical_id(b);
-        message.method().is_none()
-            && matches!((message.id(), self.message.id()), (Some(a), Some(b)) if same(a, b))
+        is_answer_to(message, self.message)
     }
 
-    async fn refused(&self, response: Response<Incoming>) {
-        let (status, body) = refusal(response, self.session.limits.write_timeout).await;
+    fn lost_its_session(&self, used: &Arc<Legacy>, status: StatusCode, body: &[u8]) -> bool {
+        !self.is_modern() && session_lost(Some(used), status, body)
+    }
+
+    async fn refused(&self, status: StatusCode, body: &[u8]) {
         let id = self.message.id().unwrap_or_default();
-        if !self.is_modern() && session_lost(self.session, status, &body) {
-            let answer = answers::failure(id, "session_lost", &lost().to_string(), Some(status));
-            deliver(self.sink, Event::Message(answer)).await;
-            return deliver(self.sink, Event::Lost(lost())).await;
-        }
-        deliver(self.sink, Event::Message(answers::refusal(id, status, &body))).await;
+        deliver(self.sink, Event::Message(answers::refusal(id, status, body))).await;
+    }
+
+    /// The server does not open the session anew: the connection is of no more use.
+    async fn session_lost(&self, status: StatusCode) {
+        let id = self.message.id().unwrap_or_default();
+        let answer = answers::failure(id, "session_lost", &lost().to_string(), Some(status));
+        deliver(self.sink, Event::Message(answer)).await;
+        deliver(self.sink, Event::Lost(lost())).await;
     }
 
     async fn fail(&self, error: &GatewayError) {
@@ -241,6 +309,12 @@ impl Exchange<'_> {
     fn resumable(&self) -> bool {
         !self.is_modern()
     }
+}
+
+/// Whether `message` is the answer to `request`.
+pub fn is_answer_to(message: &McpMessage, request: &McpMessage) -> bool {
+    let same = |a: &[u8], b: &[u8]| a == b || canonical_id(a) == canonical_id(b);
+    message.method().is_none() && matches!((message.id(), request.id()), (Some(a), Some(b)) if same(a, b))
 }
 
 async fn finish(mut stream: EventStream) {

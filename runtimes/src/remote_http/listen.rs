@@ -10,7 +10,8 @@ use tokio::time::sleep;
 use super::exchange::{
     Event, RETRY_DEFAULT, RETRY_MAX, RETRY_MIN, Sink, deliver, lost, refusal, session_lost,
 };
-use super::session::Session;
+use super::healing;
+use super::session::{Legacy, Session};
 use crate::event_stream::{EventStream, is_event_stream};
 
 /// What came of asking for the stream.
@@ -29,7 +30,7 @@ pub type Opening = BoxFuture<'static, Opened>;
 /// Asks for the stream, or to go on with it after `last_event_id`.
 pub fn open(session: Arc<Session>, last_event_id: Option<Box<str>>) -> Opening {
     Box::pin(async move {
-        let limits = session.limits;
+        let (limits, used) = (session.limits, session.legacy());
         let response = match session.get(last_event_id.as_deref(), limits.call_timeout).await {
             Ok(response) => response,
             Err(error) => {
@@ -44,7 +45,7 @@ pub fn open(session: Arc<Session>, last_event_id: Option<Box<str>>) -> Opening {
         let (status, body) = refusal(response, limits.write_timeout).await;
         match status {
             _ if status == StatusCode::METHOD_NOT_ALLOWED => Opened::Never,
-            _ if session_lost(&session, status, &body) => Opened::Lost,
+            _ if session_lost(used.as_ref(), status, &body) => Opened::Lost,
             _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => Opened::NotNow,
             _ => {
                 tracing::debug!(%status, "the server has no stream for the session");
@@ -58,6 +59,7 @@ pub fn open(session: Arc<Session>, last_event_id: Option<Box<str>>) -> Opening {
 pub async fn run(session: Arc<Session>, mut opening: Opening, sink: Sink) {
     let mut last_event_id = None;
     let mut pause = RETRY_DEFAULT;
+    let mut of = session.legacy();
     loop {
         match opening.await {
             Opened::Stream(mut stream) => {
@@ -67,10 +69,31 @@ pub async fn run(session: Arc<Session>, mut opening: Opening, sink: Sink) {
             }
             Opened::NotNow => pause = longer(pause),
             Opened::Never => return,
-            Opened::Lost => return deliver(&sink, Event::Lost(lost())).await,
+            Opened::Lost => {
+                let healed = match &of {
+                    Some(forgotten) => healing::heal(&session, forgotten).await,
+                    None => Err(lost()),
+                };
+                if let Err(error) = healed {
+                    return deliver(&sink, Event::Lost(error)).await;
+                }
+            }
         }
         sleep(pause).await;
+        let present = session.legacy();
+        if !same(of.as_ref(), present.as_ref()) {
+            // Another session numbers its events anew.
+            (of, last_event_id) = (present, None);
+        }
         opening = open(Arc::clone(&session), last_event_id.clone());
+    }
+}
+
+fn same(one: Option<&Arc<Legacy>>, other: Option<&Arc<Legacy>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }
 

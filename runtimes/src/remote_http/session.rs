@@ -1,6 +1,6 @@
 //! [`Session`]: what all requests of one connection share, and how each is written.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::{header_value, methods, object, revision};
 
+use super::told::Told;
 use crate::http_client::{HttpClient, drop_body};
 use crate::http_endpoint::HttpEndpoint;
 
@@ -35,45 +36,61 @@ pub struct Session {
     client: HttpClient,
     endpoint: HttpEndpoint,
     pub limits: Limits,
-    legacy: OnceLock<Legacy>,
+    legacy: Mutex<Option<Arc<Legacy>>>,
+    /// What a server that forgot the session has to be told again, once it has a new one.
+    pub(super) told: Told,
+    /// Held while the session is opened anew: one request does it, the others wait.
+    pub(super) healing: tokio::sync::Mutex<()>,
 }
 
-/// What the answer to `initialize` brought.
-struct Legacy {
+/// One session of the server: what the answer to `initialize` brought.
+pub struct Legacy {
     id: Option<HeaderValue>,
     version: Option<HeaderValue>,
+    /// The request that opened it.
+    pub(super) handshake: McpMessage,
 }
 
 impl Session {
     pub fn new(client: HttpClient, endpoint: HttpEndpoint, limits: Limits) -> Self {
-        Self { client, endpoint, limits, legacy: OnceLock::new() }
+        let (legacy, told, healing) = (Mutex::default(), Told::default(), tokio::sync::Mutex::default());
+        Self { client, endpoint, limits, legacy, told, healing }
+    }
+
+    /// The server's present session, if `initialize` succeeded on this connection.
+    pub fn legacy(&self) -> Option<Arc<Legacy>> {
+        self.lock().clone()
     }
 
     /// Whether `initialize` succeeded on this connection.
     pub fn is_legacy(&self) -> bool {
-        self.legacy.get().is_some()
+        self.lock().is_some()
     }
 
-    /// Whether the server gave an id that it can forget.
-    pub fn has_id(&self) -> bool {
-        self.legacy.get().is_some_and(|legacy| legacy.id.is_some())
+    /// Takes id and version from the successful answer to the first `initialize`; other answers bring
+    /// none, and a second handshake on one connection does not move it to another session.
+    pub fn adopt(&self, handshake: &McpMessage, id: Option<&HeaderValue>, answer: &McpMessage) {
+        if let Some(legacy) = Legacy::read(handshake, id, answer) {
+            self.lock().get_or_insert(Arc::new(legacy));
+        }
     }
 
-    /// Takes id and version from the successful answer to `initialize`; other answers bring none.
-    pub fn adopt(&self, id: Option<&HeaderValue>, answer: &McpMessage) {
-        if answer.envelope().kind() != Kind::Response {
-            return;
-        }
-        let bytes = answer.bytes();
-        let result = answer.envelope().result_range();
-        let version = result.and_then(|result| object::member_text(bytes, result, "protocolVersion"));
-        let version = version.and_then(|version| HeaderValue::from_str(&version).ok());
-        let mut id = id.cloned();
-        if let Some(id) = &mut id {
-            id.set_sensitive(true);
-        }
-        // A second handshake on one connection does not move it to another session.
-        let _ = self.legacy.set(Legacy { id, version });
+    /// The server has opened a new session in place of the one it forgot.
+    pub(super) fn replace(&self, legacy: Legacy) {
+        *self.lock() = Some(Arc::new(legacy));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Legacy>>> {
+        self.legacy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// POSTs a handshake outside of any session.
+    pub(super) async fn open(
+        &self,
+        handshake: &McpMessage,
+        wait: Duration,
+    ) -> Result<Response<Incoming>, GatewayError> {
+        self.client.send(self.endpoint.post(handshake.bytes().clone(), ACCEPT), wait).await
     }
 
     /// POSTs one message.
@@ -106,7 +123,7 @@ impl Session {
 
     /// Tells the server that the session is over, if there is one. Not every server listens.
     pub async fn end(&self) {
-        if !self.has_id() {
+        if !self.legacy().is_some_and(|legacy| legacy.has_id()) {
             return;
         }
         let mut request = self.endpoint.bare(Method::DELETE);
@@ -118,13 +135,40 @@ impl Session {
     }
 
     fn add_legacy(&self, request: &mut Request<Full<Bytes>>) {
-        let Some(legacy) = self.legacy.get() else { return };
+        let Some(legacy) = self.legacy() else { return };
         let fields = [(SESSION_ID, &legacy.id), (PROTOCOL_VERSION, &legacy.version)];
         for (name, value) in fields {
             if let Some(value) = value {
                 request.headers_mut().insert(name, value.clone());
             }
         }
+    }
+}
+
+impl Legacy {
+    /// Whether the server gave an id that it can forget.
+    pub fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// `None` if the handshake was refused.
+    pub(super) fn read(
+        handshake: &McpMessage,
+        id: Option<&HeaderValue>,
+        answer: &McpMessage,
+    ) -> Option<Self> {
+        if answer.envelope().kind() != Kind::Response {
+            return None;
+        }
+        let bytes = answer.bytes();
+        let result = answer.envelope().result_range();
+        let version = result.and_then(|result| object::member_text(bytes, result, "protocolVersion"));
+        let version = version.and_then(|version| HeaderValue::from_str(&version).ok());
+        let mut id = id.cloned();
+        if let Some(id) = &mut id {
+            id.set_sensitive(true);
+        }
+        Some(Self { id, version, handshake: handshake.clone() })
     }
 }
 

@@ -264,6 +264,99 @@ async fn a_lost_session_is_told_twice() {
     }
 }
 
+/// A server that forgets its sessions: those opened before the last [`Forgetful::forget`] are unknown.
+struct Forgetful {
+    server: TestServer,
+    epoch: Arc<AtomicUsize>,
+    executed: Arc<AtomicUsize>,
+}
+
+impl Forgetful {
+    async fn start(status: u16, body: &'static str) -> Self {
+        let (epoch, executed) = (Arc::new(AtomicUsize::new(1)), Arc::new(AtomicUsize::new(0)));
+        let (now, count) = (Arc::clone(&epoch), Arc::clone(&executed));
+        let server = TestServer::start(move |seen| {
+            let session = format!("s{}", now.load(Ordering::SeqCst));
+            let known = seen.header("mcp-session-id") == Some(&session);
+            let answer = match (seen.method.as_str(), seen.rpc().as_str()) {
+                ("POST", "initialize") => {
+                    let mut answer = initialized(&seen.id());
+                    answer.headers_mut().insert("mcp-session-id", session.parse().unwrap());
+                    answer
+                }
+                ("DELETE", _) => answer(200, "text/plain", ""),
+                _ if !known => answer(status, "application/json", body),
+                ("GET", _) => answer(405, "text/plain", ""),
+                ("POST", method) if method.starts_with("notifications/") => answer(202, "text/plain", ""),
+                _ => {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    crate::test_server::json(result(&seen.id()))
+                }
+            };
+            async { answer }.boxed()
+        })
+        .await;
+        Self { server, epoch, executed }
+    }
+
+    fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn asked(&self, method: &str) -> usize {
+        self.server.seen().iter().filter(|seen| seen.rpc() == method).count()
+    }
+}
+
+const NO_SESSION: &str =
+    r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}"#;
+
+#[tokio::test]
+async fn a_forgotten_session_is_opened_anew_and_the_request_runs_once() {
+    for (status, body) in [(404, ""), (400, NO_SESSION)] {
+        let forgetful = Forgetful::start(status, body).await;
+        let mut connection = connect(&forgetful.server).await;
+        handshake(&mut *connection).await;
+        let level = r#"{"jsonrpc":"2.0","id":5,"method":"logging/setLevel","params":{"level":"info"}}"#;
+        connection.send(message(level.to_owned())).await.unwrap();
+        assert_eq!(next(&mut *connection).await["id"], 5);
+        forgetful.forget();
+        for id in 10..20 {
+            connection.send(request(id, "tools/call")).await.unwrap();
+        }
+        let mut answered = Vec::new();
+        for _ in 10..20 {
+            let answer = next(&mut *connection).await;
+            assert!(answer.get("result").is_some(), "{status}: {answer}");
+            answered.push(answer["id"].as_u64().unwrap());
+        }
+        answered.sort_unstable();
+        assert!(answered.into_iter().eq(10..20));
+        assert_eq!(forgetful.asked("initialize"), 2, "one of ten opens it anew");
+        assert_eq!(forgetful.asked("notifications/initialized"), 2);
+        // Both times the level was set, and each call once.
+        assert_eq!((forgetful.asked("logging/setLevel"), forgetful.executed.load(Ordering::SeqCst)), (2, 12));
+        connection.close().await.unwrap();
+        let ended = forgetful.server.request(|seen| seen.method == Method::DELETE).await;
+        assert_eq!(ended.header("mcp-session-id"), Some("s2"));
+    }
+}
+
+#[tokio::test]
+async fn a_notification_meets_a_forgotten_session_too() {
+    let forgetful = Forgetful::start(404, "").await;
+    let mut connection = connect(&forgetful.server).await;
+    handshake(&mut *connection).await;
+    connection.send(request(1, "tools/list")).await.unwrap();
+    assert_eq!(next(&mut *connection).await["id"], 1);
+    forgetful.forget();
+    connection.send(notification("notifications/roots/list_changed")).await.unwrap();
+    work_until(&mut *connection, || forgetful.asked("notifications/roots/list_changed") == 2).await;
+    connection.send(request(2, "tools/list")).await.unwrap();
+    assert_eq!(next(&mut *connection).await["id"], 2);
+    assert_eq!(forgetful.asked("initialize"), 2);
+}
+
 #[tokio::test]
 async fn every_request_gets_an_answer() {
     let server = TestServer::start(|seen| {
