@@ -42,6 +42,16 @@ impl Page {
         }
     }
 
+    /// All of it, as far as it comes.
+    pub async fn text(mut self) -> String {
+        let mut text = String::new();
+        while let Some(line) = self.next_line().await {
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+
     /// The next line without its end; `None` at the end of the page.
     pub async fn next_line(&mut self) -> Option<String> {
         loop {

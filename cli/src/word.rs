@@ -14,13 +14,15 @@ pub fn node_state(state: i32) -> &'static str {
     }
 }
 
-pub fn node_cell(state: i32) -> Cell {
+/// How a node stands, and whether it is drained.
+pub fn node_cell(state: i32, drained: bool) -> Cell {
     let mood = match NodeState::try_from(state) {
-        Ok(NodeState::InSync) => Mood::Good,
-        Ok(NodeState::Lagging) => Mood::Waiting,
+        Ok(NodeState::InSync) if !drained => Mood::Good,
+        Ok(NodeState::InSync | NodeState::Lagging) => Mood::Waiting,
         _ => Mood::Bad,
     };
-    Cell::new(node_state(state), mood)
+    let text = node_state(state);
+    if drained { Cell::new(format!("{text} (drained)"), mood) } else { Cell::new(text, mood) }
 }
 
 /// How a backend does on a node; a rejection outranks what else is said.
@@ -36,15 +38,18 @@ pub fn backend_word(state: BackendState) -> &'static str {
         BackendState::Failing => "failing",
         BackendState::Stopped => "stopped",
         BackendState::Rejected => "rejected",
+        BackendState::Degraded => "degraded",
+        BackendState::CrashLoop => "crash-loop",
+        BackendState::Idle => "idle",
         BackendState::Unspecified => "unknown",
     }
 }
 
 pub fn backend_cell(state: BackendState) -> Cell {
     let mood = match state {
-        BackendState::Ready => Mood::Good,
-        BackendState::Failing | BackendState::Rejected => Mood::Bad,
-        BackendState::Starting | BackendState::Unspecified => Mood::Waiting,
+        BackendState::Ready | BackendState::Idle => Mood::Good,
+        BackendState::Failing | BackendState::CrashLoop | BackendState::Rejected => Mood::Bad,
+        BackendState::Starting | BackendState::Degraded | BackendState::Unspecified => Mood::Waiting,
         BackendState::Stopped => Mood::Plain,
     };
     Cell::new(backend_word(state), mood)
@@ -69,7 +74,7 @@ pub fn reason(status: &NodeBackendStatus) -> String {
         return format!("{field}{}{}", found.message, elsewhere(status));
     }
     let said = status.status.as_ref();
-    said.filter(|_| backend_state(status) != BackendState::Ready)
+    said.filter(|_| !matches!(backend_state(status), BackendState::Ready | BackendState::Idle))
         .map(|status| status.last_error.clone())
         .unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use omcp_proto::convert;
-use omcp_proto::v1::{BackendSpec, FieldChange};
+use omcp_proto::v1::{BackendSpec, FieldChange, Lifecycle};
 use serde_json::{Map, Value, json};
 
 /// The fields that differ; empty only if the specs are equal.
@@ -38,10 +38,22 @@ fn document(spec: &BackendSpec) -> Value {
         ("env", json!(spec.env)),
         ("era", json!(spec.era)),
         ("disabled", json!(spec.disabled)),
+        ("lifecycle", spec.lifecycle.as_ref().map(lifecycle).unwrap_or_default()),
     ];
     let filled = fields.into_iter().filter(|(_, value)| !is_empty(value));
     document.extend(filled.map(|(name, value)| (name.to_owned(), value)));
     Value::Object(document)
+}
+
+fn lifecycle(lifecycle: &Lifecycle) -> Value {
+    let members = [
+        ("isolation", json!(lifecycle.isolation)),
+        ("min_idle", json!(lifecycle.min_idle)),
+        ("idle_timeout_ms", json!(lifecycle.idle_timeout_ms)),
+        ("lifetime_max_ms", json!(lifecycle.lifetime_max_ms)),
+        ("retry", json!(lifecycle.retry)),
+    ];
+    members.into_iter().filter(|(_, value)| !is_empty(value)).collect()
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -24,6 +24,8 @@ pub enum Error {
     NoSuchBackend(String),
     #[error("no node is named {0:?}")]
     NoSuchNode(String),
+    #[error("node {0:?} is not connected, so it cannot be told: try again when it is back")]
+    NotConnected(String),
     #[error("a backend named {0:?} exists already: update it, or delete it first")]
     AlreadyExists(String),
     #[error(

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use omcp_mcp::revision::Era;
 
 use crate::config::RuntimeConfig;
+use crate::lifecycle::Lifecycle;
 
 /// Longest backend name: `<backend>__<tool>` has to fit the 64 characters that model APIs accept.
 pub const NAME_LEN_MAX: usize = 32;
@@ -101,6 +102,7 @@ pub struct Backend {
     pub env: BTreeMap<String, String>,
     pub era: EraPin,
     pub disabled: bool,
+    pub lifecycle: Lifecycle,
 }
 
 impl Backend {
@@ -144,7 +146,7 @@ impl Backend {
         }
     }
 
-    /// Whether replacing `self` by `other` needs a new runtime. Names and tags do not.
+    /// Whether `other` can go on with the runtime of `self`. Names, tags and the lifecycle may differ.
     pub fn same_runtime(&self, other: &Self) -> bool {
         self.runtime == other.runtime
             && self.env == other.env

@@ -3,6 +3,7 @@
 //! In reading order:
 //!
 //! - [`backend`]: what was asked: [`Backend`], its name and its limits
+//! - [`lifecycle`]: when its connections start and end
 //! - [`config`]: [`RuntimeConfig`], a type name and that type's settings
 //! - [`reference`](mod@reference): `${NAME}`, resolved only on the node that builds the runtime
 //! - [`redaction`]: references put back where their values slipped into a text
@@ -20,6 +21,7 @@
 pub mod backend;
 pub mod config;
 pub mod error;
+pub mod lifecycle;
 pub mod message;
 pub mod nearest;
 pub mod node;
@@ -35,6 +37,7 @@ pub mod settings_schema;
 pub use backend::{Backend, BackendName, EraPin, InvalidBackend};
 pub use config::RuntimeConfig;
 pub use error::{ErrorKind, Fault, GatewayError};
+pub use lifecycle::Lifecycle;
 pub use message::McpMessage;
 pub use nearest::nearest;
 pub use node::NodeIdentity;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::backends::BackendLimits;
 use crate::front::config::FrontConfig;
+use crate::limits::LimitArgs;
 
 /// Longest name of a node, bytes: what control planes take.
 const NAME_LEN_MAX: usize = 128;
@@ -34,9 +36,6 @@ pub struct Args {
     /// Where the files of ${file:NAME} references are
     #[arg(long, env = "OMCP_SECRETS_DIR", value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
-    /// How long requests may take to finish when the node stops
-    #[arg(long, env = "OMCP_DRAIN_TIMEOUT_MS", value_name = "MS", default_value_t = 20_000)]
-    pub drain_timeout_ms: u64,
     /// Listen on addresses that other machines reach, without encryption or authentication
     #[arg(long, env = "OMCP_INSECURE_LISTEN")]
     pub insecure_listen: bool,
@@ -53,6 +52,8 @@ pub struct Args {
     /// command that starts it, split at spaces (repeatable; in the variable, one a line)
     #[arg(long = "plugin", env = "OMCP_PLUGINS", value_name = "TYPE=PLACE", value_delimiter = '\n')]
     pub plugins: Vec<PluginConfig>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// A runtime type that another process brings.
@@ -95,8 +96,12 @@ pub struct NodeConfig {
     pub advertise_url: Option<String>,
     /// Runtime types that other processes bring.
     pub plugins: Vec<PluginConfig>,
+    /// Between the news that the node is not ready and the end of its listener.
+    pub shutdown_delay: Duration,
     /// Limits and trust of the MCP listener, its drain time-out included.
     pub front: FrontConfig,
+    /// How much its backends may use.
+    pub backends: BackendLimits,
 }
 
 impl From<Args> for NodeConfig {
@@ -112,12 +117,13 @@ impl From<Args> for NodeConfig {
             insecure_listen: args.insecure_listen,
             advertise_url: args.advertise_url,
             plugins: args.plugins,
+            shutdown_delay: Duration::from_millis(args.limits.shutdown_delay_ms),
             front: FrontConfig {
                 allowed_hosts: args.allow_hosts,
                 allowed_origins: args.allow_origins,
-                drain_timeout: Duration::from_millis(args.drain_timeout_ms),
-                ..FrontConfig::default()
+                ..args.limits.front()
             },
+            backends: args.limits.backends(),
         }
     }
 }

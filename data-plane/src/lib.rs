@@ -2,13 +2,13 @@
 //!
 //! In reading order:
 //!
-//! - [`config`]: what a node is started with
+//! - [`config`], [`limits`]: what a node is started with
 //! - [`node`]: its parts, their order of start and end
 //! - [`sync`]: what it receives from the control plane, and keeps
 //! - [`backends`]: what it builds from that
 //! - [`plugins`]: runtime types that other processes bring
 //! - [`host`]: what its machine lends to backends
-//! - [`front`], [`session`]: MCP clients come in
+//! - [`front`], [`session`], [`clients`]: MCP clients come in
 //! - [`upstream`]: the way out to backends that are HTTP servers
 //! - [`admin`]: health, metrics, logs and state of this node
 //! - [`failure`], [`telemetry`]: small things used all over
@@ -24,10 +24,12 @@
 
 pub mod admin;
 pub mod backends;
+pub mod clients;
 pub mod config;
 pub mod failure;
 pub mod front;
 pub mod host;
+pub mod limits;
 pub mod node;
 pub mod plugins;
 pub mod session;

@@ -1,17 +1,18 @@
 //! [`Node`]: the parts of a node, their order of start and end.
 //!
 //! Start: load the newest good file, build what it holds, serve it, and only then look for a control
-//! plane. End: not ready, goodbye, no new requests, drain, end the backends.
+//! plane. End: not ready and goodbye; a while later no new requests; drain; end the backends. All of it
+//! within a deadline, and a second wish to stop makes it quick.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use omcp_core::{GatewayError, RuntimeRegistry};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::admin::{self, Admin};
 use crate::backends::{BackendSet, Table};
@@ -19,6 +20,7 @@ use crate::config::{InvalidConfig, NodeConfig, url};
 use crate::front;
 use crate::host;
 use crate::host::secrets::Secrets;
+use crate::limits;
 use crate::plugins::Plugins;
 use crate::sync::client::{Client, Identity, SetEnded};
 use crate::sync::last_good::{LastGood, Writer};
@@ -43,6 +45,8 @@ pub enum NodeError {
     Randomness,
     #[error("the MCP listener failed")]
     Front(#[source] io::Error),
+    #[error("some of the node had not ended {0} ms after the wish to stop, and was left behind")]
+    Late(u128),
     #[error("the node no longer follows its control plane")]
     Sync(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -79,7 +83,7 @@ impl Node {
         let plugins = Plugins::offer(registry, &config.plugins)?;
         let identity = identity(&config, boot_id, &plugins, &mcp_url, &admin_url);
         let secrets = Secrets::new(config.secrets_dir.clone());
-        let set = BackendSet::start(plugins.registry().clone(), secrets, node);
+        let set = BackendSet::start(plugins.registry().clone(), secrets, node, config.backends);
         serve_held(&set, &session).await?;
         let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, persisted)));
         Ok(Self { config, mcp, mcp_url, admin, admin_url, plugins, set, client, starts })
@@ -118,7 +122,7 @@ impl Node {
         self.run_until(stop, std::future::pending()).await
     }
 
-    /// [`Node::run`]; `hurry` cuts the drain short.
+    /// [`Node::run`]; `hurry` cuts everything short that comes after `stop`.
     ///
     /// # Errors
     /// As [`Node::run`].
@@ -127,12 +131,13 @@ impl Node {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), NodeError> {
+        let limits = limits::table(&self.config);
         let Self { config, mcp, admin, plugins, set, client, starts, .. } = self;
+        let patience = config.shutdown_delay + config.front.drain_timeout + END_MARGIN;
         let (stop_sync, sync_stopping) = watch::channel(false);
         let (stop_front, front_stopping) = watch::channel(false);
-        let pages =
-            Arc::new(Admin::new(config.name.clone(), set.clone(), client.view(), sync_stopping.clone()));
-        let admin = tokio::spawn(admin::serve(admin, pages));
+        let pages = Admin::new(config.name, set.clone(), client.view(), sync_stopping.clone(), limits);
+        let admin = tokio::spawn(admin::serve(admin, Arc::new(pages)));
         let mut front = tokio::spawn(front::serve(mcp, set.table().clone(), config.front, front_stopping));
         let mut client = tokio::spawn(async move {
             let _following = plugins.follow().await;
@@ -146,24 +151,53 @@ impl Node {
         };
         tracing::info!("stopping");
         stop_sync.send_replace(true);
-        let synced = match ended.sync {
-            Some(synced) => synced,
-            None => client.await,
+        let asked = ended.front.is_none() && ended.sync.is_none();
+        let delay = if asked { config.shutdown_delay } else { Duration::ZERO };
+        let (front_abort, sync_abort) = (front.abort_handle(), client.abort_handle());
+        let in_order = async {
+            let synced = match ended.sync {
+                Some(synced) => synced,
+                None => client.await,
+            };
+            tokio::time::sleep(delay).await;
+            stop_front.send_replace(true);
+            let fronted = match ended.front {
+                Some(fronted) => fronted,
+                None => front.await,
+            };
+            set.close().await;
+            (synced, fronted)
         };
-        stop_front.send_replace(true);
-        let fronted = match ended.front {
-            Some(fronted) => fronted,
-            None => finish(front, hurry).await,
-        };
-        set.close().await;
-        admin.abort();
-        health.abort();
-        // A node that ends by itself is counted, so that its next start begins with an older file.
-        followed(synced)?;
-        starts.clear();
-        fronted.unwrap_or(Ok(())).map_err(NodeError::Front)
+        let outcome = in_time(in_order, hurry, patience).await;
+        [front_abort, sync_abort, admin.abort_handle(), health.abort_handle()]
+            .iter()
+            .for_each(AbortHandle::abort);
+        match outcome {
+            Outcome::InOrder((synced, fronted)) => {
+                // A node that ends by itself is counted, so that its next start begins with an older file.
+                followed(synced)?;
+                starts.clear();
+                fronted.unwrap_or(Ok(())).map_err(NodeError::Front)
+            }
+            Outcome::Hurried => {
+                tracing::info!("stopping at once");
+                starts.clear();
+                drop(tokio::time::timeout(HURRY_MARGIN, set.close()).await);
+                Ok(())
+            }
+            Outcome::Late => {
+                starts.clear();
+                Err(NodeError::Late(patience.as_millis()))
+            }
+        }
     }
 }
+
+/// For the processes of backends to end after the drain: their steps from closed input to SIGKILL take
+/// 5 s, those of sessions first.
+const END_MARGIN: Duration = Duration::from_secs(10);
+/// What the backends get when there is no time: to be told.
+const HURRY_MARGIN: Duration = Duration::from_millis(300);
 
 /// What ended before it was asked to.
 #[derive(Default)]
@@ -176,14 +210,22 @@ type SyncEnd = Result<Result<(), SetEnded>, tokio::task::JoinError>;
 
 type FrontEnd = Result<io::Result<()>, tokio::task::JoinError>;
 
-async fn finish(mut front: JoinHandle<io::Result<()>>, hurry: impl Future<Output = ()>) -> FrontEnd {
+/// How the end went.
+enum Outcome<T> {
+    InOrder(T),
+    Hurried,
+    Late,
+}
+
+async fn in_time<T>(
+    in_order: impl Future<Output = T>,
+    hurry: impl Future<Output = ()>,
+    patience: Duration,
+) -> Outcome<T> {
     tokio::select! {
-        ended = &mut front => ended,
-        () = hurry => {
-            tracing::info!("stopping at once");
-            front.abort();
-            Ok(Ok(()))
-        }
+        ended = in_order => Outcome::InOrder(ended),
+        () = hurry => Outcome::Hurried,
+        () = tokio::time::sleep(patience) => Outcome::Late,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod export;
 pub mod get;
 pub mod logs;
+pub mod node;
 pub mod nodes;
 pub mod runtimes;
 pub mod status;
@@ -38,6 +39,7 @@ pub enum Command {
     Edit(edit::Args),
     Export(export::Args),
     Nodes(nodes::Args),
+    Node(node::Args),
     Runtimes(runtimes::Args),
     Explain(explain::Args),
     Tools(tools::Args),
@@ -65,6 +67,7 @@ impl Command {
             Self::Edit(args) => edit::run(args, context).await,
             Self::Export(args) => export::run(args, context).await,
             Self::Nodes(args) => nodes::run(args, context).await,
+            Self::Node(args) => node::run(args, context).await,
             Self::Runtimes(args) => runtimes::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Tools(args) => tools::run(args, context).await,

@@ -85,7 +85,7 @@ pub fn view(nodes: &[GatewayNode]) -> View {
 fn row(node: &GatewayNode) -> [Cell; 13] {
     [
         node.name.clone().into(),
-        word::node_cell(node.state),
+        word::node_cell(node.state, node.drained),
         node.applied_revision.to_string().into(),
         node.head_revision.saturating_sub(node.applied_revision).to_string().into(),
         time::short(Duration::from_millis(node.silent_ms)).into(),
@@ -113,6 +113,7 @@ fn document(node: &GatewayNode) -> Node {
     Node::map([
         ("name".to_owned(), Node::text(&node.name)),
         ("state".to_owned(), Node::text(word::node_state(node.state))),
+        ("drained".to_owned(), Node::flag(node.drained)),
         ("build".to_owned(), Node::text(&node.build)),
         ("mcp_url".to_owned(), Node::text(&node.mcp_url)),
         ("admin_url".to_owned(), Node::text(&node.admin_url)),

@@ -237,6 +237,8 @@ fn node_config(
     config.state_dir = state.join("nodes").join(&config.name);
     config.insecure_listen = false;
     config.advertise_url = None;
+    // No balancer stands in front of it.
+    config.shutdown_delay = Duration::ZERO;
     config.front.drain_timeout = DRAIN_TIMEOUT;
     Ok(config)
 }

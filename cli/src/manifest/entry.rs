@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::source::{Source, Span};
 
 /// What an entry may hold.
-pub const FIELDS: [&str; 8] = ["id", "name", "display_name", "tags", "runtime", "env", "era", "disabled"];
+pub const FIELDS: [&str; 9] =
+    ["id", "name", "display_name", "tags", "runtime", "env", "era", "disabled", "lifecycle"];
 /// What `omcp get -o yaml` adds: accepted, so that its output can be applied, and not looked at.
 const OUTPUT_ONLY: [&str; 6] = ["uid", "generation", "revision", "create_time", "update_time", "etag"];
 
@@ -37,6 +38,7 @@ impl Reader<'_> {
             env: self.env(node),
             era: self.text_member(node, "era"),
             disabled: self.disabled(node),
+            lifecycle: self.lifecycle(node),
         };
         let origin =
             Origin { source: Arc::clone(self.source), shape: Shape::Native, name_span, node: node.clone() };
@@ -141,7 +143,7 @@ impl Reader<'_> {
         false
     }
 
-    fn text_member(&mut self, node: &Node, key: &str) -> String {
+    pub(super) fn text_member(&mut self, node: &Node, key: &str) -> String {
         let found = node.member(key).and_then(|member| self.text(&member.value, &format!("`{key}`")));
         found.unwrap_or_default()
     }

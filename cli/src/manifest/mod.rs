@@ -6,7 +6,7 @@
 //! - [`problem`]: something wrong at a place
 //! - [`read`]: files, directories and standard input
 //! - [`jsonc`], [`node`], [`document`]: text to a tree of values with places
-//! - [`entry`]: an entry of `servers:`; [`mcp_servers`]: an entry of `mcpServers`
+//! - [`entry`]: an entry of `servers:`, with its [`lifecycle`]; [`mcp_servers`]: an entry of `mcpServers`
 //! - [`place`]: from a field path back to its place
 //! - [`write`](mod@write), [`from_json`]: the way back, from stored backends to YAML and JSON
 
@@ -14,6 +14,7 @@ pub mod document;
 pub mod entry;
 pub mod from_json;
 pub mod jsonc;
+pub mod lifecycle;
 pub mod mcp_servers;
 pub mod node;
 pub mod place;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use omcp_proto::v1::ManifestBackend;
 
-use super::from_json;
 use super::node::{Node, Value, json_string};
+use super::{from_json, lifecycle};
 
 /// Longest list that is written on one line, characters.
 const LINE_WIDTH: usize = 90;
@@ -30,6 +30,9 @@ pub fn entry(backend: &ManifestBackend) -> Node {
     }
     if spec.disabled {
         members.push(("disabled".into(), Node::new(Value::Bool(true))));
+    }
+    if let Some(lifecycle) = &spec.lifecycle {
+        members.push(("lifecycle".into(), lifecycle::node(lifecycle)));
     }
     Node::map(members)
 }

@@ -62,13 +62,17 @@ impl Goal {
         let backend = backend_name(status);
         match word::backend_state(status) {
             _ if self.is_stale(backend, status) => verdict.waiting.push(backend.to_owned()),
-            BackendState::Ready | BackendState::Stopped => verdict.ready += 1,
-            state @ (BackendState::Failing | BackendState::Rejected) => verdict.failing.push(Failing {
-                backend: backend.to_owned(),
-                state: word::backend_word(state),
-                reason: word::reason(status),
-                stderr_tail: status.status.clone().unwrap_or_default().stderr_tail,
-            }),
+            BackendState::Ready | BackendState::Degraded | BackendState::Idle | BackendState::Stopped => {
+                verdict.ready += 1;
+            }
+            state @ (BackendState::Failing | BackendState::CrashLoop | BackendState::Rejected) => {
+                verdict.failing.push(Failing {
+                    backend: backend.to_owned(),
+                    state: word::backend_word(state),
+                    reason: word::reason(status),
+                    stderr_tail: status.status.clone().unwrap_or_default().stderr_tail,
+                })
+            }
             BackendState::Starting | BackendState::Unspecified => verdict.waiting.push(backend.to_owned()),
         }
     }

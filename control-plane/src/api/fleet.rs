@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream};
 use omcp_proto::v1::fleet_service_server::FleetService;
 use omcp_proto::v1::{
-    AcceptMassRemovalRequest, AcceptMassRemovalResponse, ListBackendStatusesRequest,
-    ListBackendStatusesResponse, ListNodesRequest, ListNodesResponse, ListRuntimeTypesRequest,
-    ListRuntimeTypesResponse, OfferedRuntimeType, WatchRolloutRequest, WatchRolloutResponse,
+    AcceptMassRemovalRequest, AcceptMassRemovalResponse, DrainNodeRequest, DrainNodeResponse,
+    ListBackendStatusesRequest, ListBackendStatusesResponse, ListNodesRequest, ListNodesResponse,
+    ListRuntimeTypesRequest, ListRuntimeTypesResponse, OfferedRuntimeType, WatchRolloutRequest,
+    WatchRolloutResponse,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -94,6 +95,15 @@ impl FleetService for FleetApi {
     ) -> Result<Response<AcceptMassRemovalResponse>, Status> {
         let nodes = self.fleet.accept_mass_removal(&request.into_inner().node)?;
         Ok(Response::new(AcceptMassRemovalResponse { nodes }))
+    }
+
+    async fn drain_node(
+        &self,
+        request: Request<DrainNodeRequest>,
+    ) -> Result<Response<DrainNodeResponse>, Status> {
+        let DrainNodeRequest { node, drain } = request.into_inner();
+        self.fleet.drain(&node, drain)?;
+        Ok(Response::new(DrainNodeResponse {}))
     }
 }
 

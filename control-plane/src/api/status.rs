@@ -37,6 +37,7 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::Invalid(_) => (Code::InvalidArgument, "INVALID_FIELDS"),
         Error::NoSuchBackend(_) => (Code::NotFound, "BACKEND_NOT_FOUND"),
         Error::NoSuchNode(_) => (Code::NotFound, "NODE_NOT_FOUND"),
+        Error::NotConnected(_) => (Code::FailedPrecondition, "NODE_NOT_CONNECTED"),
         Error::AlreadyExists(_) => (Code::AlreadyExists, "BACKEND_EXISTS"),
         Error::EtagMismatch { .. } => (Code::Aborted, "ETAG_MISMATCH"),
         Error::MassDelete { .. } => (Code::FailedPrecondition, "MASS_DELETE"),

@@ -18,9 +18,10 @@ enum Field {
     Env,
     Era,
     Disabled,
+    Lifecycle,
 }
 
-const PATHS: [(&str, Field); 8] = [
+const PATHS: [(&str, Field); 9] = [
     ("spec", Field::Spec),
     ("spec.display_name", Field::DisplayName),
     ("spec.tags", Field::Tags),
@@ -29,6 +30,7 @@ const PATHS: [(&str, Field); 8] = [
     ("spec.env", Field::Env),
     ("spec.era", Field::Era),
     ("spec.disabled", Field::Disabled),
+    ("spec.lifecycle", Field::Lifecycle),
 ];
 
 impl Mask {
@@ -62,6 +64,7 @@ impl Mask {
                 Field::Env => merged.env.clone_from(&wanted.env),
                 Field::Era => merged.era.clone_from(&wanted.era),
                 Field::Disabled => merged.disabled = wanted.disabled,
+                Field::Lifecycle => merged.lifecycle.clone_from(&wanted.lifecycle),
             }
         }
         merged

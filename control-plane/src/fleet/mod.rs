@@ -26,8 +26,8 @@ use offers::Offers;
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Nodes in all, connected or not: what memory allows, with room.
 const NODES_MAX: usize = 20_000;
-/// Orders that wait for one session; there are two kinds, and each needs to be heard once.
-const ORDERS: usize = 4;
+/// Orders that wait for one session: a handful by one person in the time of a heartbeat.
+const ORDERS: usize = 8;
 
 /// Names a stream of a node: an older stream can no longer speak for it.
 #[derive(Clone, Debug)]
@@ -165,6 +165,20 @@ impl Fleet {
         let asked = nodes.iter().filter(|(name, _)| node.is_empty() || &***name == node);
         let told = asked.filter(|(_, node)| node.held && node.order(SessionOrder::AcceptMassRemoval));
         Ok(told.map(|(name, _)| name.to_string()).collect())
+    }
+
+    /// Tells a node to be drained, or to take part again.
+    ///
+    /// # Errors
+    /// There is no node of that name, or it cannot be told.
+    pub fn drain(&self, node: &str, drain: bool) -> Result<(), Error> {
+        let nodes = self.nodes();
+        let record = nodes.get(node).ok_or_else(|| Error::NoSuchNode(node.to_owned()))?;
+        if record.order(SessionOrder::Drain(drain)) {
+            Ok(())
+        } else {
+            Err(Error::NotConnected(node.to_owned()))
+        }
     }
 
     fn with<T>(&self, seat: &Seat, act: impl FnOnce(&mut NodeRecord) -> T) -> Option<T> {

@@ -27,6 +27,8 @@ pub enum SessionOrder {
     Replaced,
     /// Tell the node to go on with the removal it holds back.
     AcceptMassRemoval,
+    /// Tell the node to be drained, or to take part again.
+    Drain(bool),
 }
 
 /// What a node says in its Hello.
@@ -55,6 +57,7 @@ pub struct NodeRecord {
     pub introduction: Introduction,
     pub snapshot_bytes: u64,
     pub held: bool,
+    pub drained: bool,
     pub persisted_revision: Revision,
     pub rejected_count: u32,
     epoch: Epoch,
@@ -72,6 +75,7 @@ impl NodeRecord {
             introduction,
             snapshot_bytes: 0,
             held: false,
+            drained: false,
             persisted_revision: 0,
             rejected_count: 0,
             epoch: Epoch::default(),
@@ -123,12 +127,14 @@ impl NodeRecord {
         self.heard();
         let epoch =
             ack.received.as_ref().and_then(|cursor| Epoch::from_slice(&cursor.epoch)).unwrap_or_default();
-        let stands = |node: &Self| (node.epoch, node.applied_revision, node.persisted_revision, node.held);
+        let stands = |node: &Self| {
+            (node.epoch, node.applied_revision, node.persisted_revision, node.held, node.drained)
+        };
         let before = stands(self);
         self.epoch = epoch;
         self.applied_revision = ack.applied_revision;
         self.persisted_revision = ack.persisted_revision;
-        self.held = ack.held_mass_removal;
+        (self.held, self.drained) = (ack.held_mass_removal, ack.drained);
         if ack.rejected_changed {
             let kept = ack.rejected.into_iter().take(REJECTIONS_MAX).map(|mut rejection| {
                 shorten(&mut rejection.message, TEXT_LEN_MAX);
@@ -172,9 +178,11 @@ impl NodeRecord {
         }
     }
 
-    /// Number of backends that are ready.
+    /// Number of backends that serve calls.
     pub fn ready(&self) -> usize {
-        self.statuses.values().filter(|status| status.state == BackendState::Ready).count()
+        let serves =
+            |state| matches!(state, BackendState::Ready | BackendState::Degraded | BackendState::Idle);
+        self.statuses.values().filter(|status| serves(status.state)).count()
     }
 
     /// What it says about a backend, if it has spoken of it. Cheap: to be decoded elsewhere.

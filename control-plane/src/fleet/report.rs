@@ -141,6 +141,7 @@ fn wire(name: &str, node: &NodeRecord, head: &Cursor, backends: usize) -> Node {
         ready: count(node.ready()),
         resume_source: introduction.resume_source.into(),
         snapshot_bytes: node.snapshot_bytes,
+        drained: node.drained,
     }
 }
 

@@ -263,6 +263,10 @@ impl Session {
                 self.outgoing.push_back(direct(directive::Directive::AcceptMassRemoval(true)));
                 Ok(())
             }
+            Some(SessionOrder::Drain(drain)) => {
+                self.outgoing.push_back(direct(directive::Directive::Drain(drain)));
+                Ok(())
+            }
             Some(SessionOrder::Replaced) | None => Err(StreamEnd::Replaced(self.seat.node().to_owned())),
         }
     }

@@ -176,6 +176,33 @@ async fn a_held_removal_is_shown_and_can_be_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_drained_when_it_says_so_and_only_if_it_is_connected() {
+    let plane = Plane::start().await;
+    let revision = plane.apply(&["a"]).await;
+    let mut node = plane.node("n1").await;
+    node.reach(revision).await;
+    let mut fleet = plane.fleet().await;
+    let drain = |node: &str, drain| DrainNodeRequest { node: node.into(), drain };
+    assert_eq!(reason(&fleet.drain_node(drain("n2", true)).await.unwrap_err()).1, "NODE_NOT_FOUND");
+    for wanted in [true, false] {
+        fleet.drain_node(drain("n1", wanted)).await.unwrap();
+        loop {
+            if let Body::Directive(directive) = node.next().await.unwrap().unwrap() {
+                assert_eq!(directive.directive, Some(directive::Directive::Drain(wanted)));
+                break;
+            }
+        }
+        assert_eq!(nodes(&plane).await[0].drained, !wanted, "asked is not done");
+        node.say(Said::Ack(Ack { received: Some(node.cursor()), drained: wanted, ..Default::default() }));
+        eventually(async || nodes(&plane).await[0].drained == wanted).await;
+    }
+    drop(node);
+    eventually(async || nodes(&plane).await[0].state() == NodeState::Disconnected).await;
+    let refused = fleet.drain_node(drain("n1", true)).await.unwrap_err();
+    assert_eq!(reason(&refused).1, "NODE_NOT_CONNECTED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runtime_types_are_listed_with_those_who_offer_them() {
     let plane = Plane::start().await;
     let mine = |text: &str| RuntimeType {

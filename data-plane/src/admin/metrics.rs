@@ -1,17 +1,23 @@
 //! The Prometheus text of a node.
 
 use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
 
 use omcp_proto::v1::{BackendState, BackendStatus};
 
+use crate::backends::BackendSet;
+use crate::backends::lane::CallCounts;
 use crate::sync::view::View;
 
-const STATES: [BackendState; 5] = [
+const STATES: [BackendState; 8] = [
     BackendState::Starting,
     BackendState::Ready,
     BackendState::Failing,
     BackendState::Stopped,
     BackendState::Rejected,
+    BackendState::Degraded,
+    BackendState::CrashLoop,
+    BackendState::Idle,
 ];
 
 /// The word for a state, as metrics and pages write it.
@@ -23,11 +29,14 @@ pub fn state_name(state: BackendState) -> &'static str {
         BackendState::Failing => "failing",
         BackendState::Stopped => "stopped",
         BackendState::Rejected => "rejected",
+        BackendState::Degraded => "degraded",
+        BackendState::CrashLoop => "crash-loop",
+        BackendState::Idle => "idle",
     }
 }
 
 /// All metrics of this moment.
-pub fn text(view: &View, statuses: &[BackendStatus], connections_opened: u64) -> String {
+pub fn text(view: &View, statuses: &[BackendStatus], set: &BackendSet) -> String {
     let mut page = Page(String::with_capacity(4096 + statuses.len() * 128));
     page.metric("omcp_config_revision", "gauge", "Revision of the store that this node has applied.");
     page.sample("omcp_config_revision", "", view.revision);
@@ -50,9 +59,26 @@ pub fn text(view: &View, statuses: &[BackendStatus], connections_opened: u64) ->
         "counter",
         "Connections to backends opened since the start.",
     );
-    page.sample("omcp_connections_opened_total", "", connections_opened);
+    page.sample("omcp_connections_opened_total", "", set.connections_opened());
+    calls(&mut page, set);
     backends(&mut page, statuses);
     page.0
+}
+
+fn calls(page: &mut Page, set: &BackendSet) {
+    page.metric("omcp_backend_processes", "gauge", "Processes of backends that live now.");
+    page.sample("omcp_backend_processes", "", set.processes());
+    let CallCounts { late, timed_out, lost, repeated } = set.calls();
+    let counters = [
+        ("omcp_late_answers_total", late, "Answers of backends that nobody waited for any more."),
+        ("omcp_calls_timed_out_total", timed_out, "Calls given up because they took too long."),
+        ("omcp_calls_lost_total", lost, "Calls that ended with the connection to their backend."),
+        ("omcp_calls_repeated_total", repeated, "Calls that were sent to a backend a second time."),
+    ];
+    for (name, counter, help) in counters {
+        page.metric(name, "counter", help);
+        page.sample(name, "", counter.load(Ordering::Relaxed));
+    }
 }
 
 fn backends(page: &mut Page, statuses: &[BackendStatus]) {

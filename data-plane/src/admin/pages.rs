@@ -16,6 +16,7 @@ use super::metrics;
 use crate::backends::BackendSet;
 use crate::backends::stderr::StderrRing;
 use crate::front::body::Body;
+use crate::limits::Limit;
 use crate::sync::view::View;
 
 /// Log lines without a `lines` parameter: a screen or two.
@@ -30,6 +31,7 @@ pub struct Admin {
     set: BackendSet,
     view: watch::Receiver<View>,
     stopping: watch::Receiver<bool>,
+    limits: Vec<Limit>,
 }
 
 impl Admin {
@@ -38,8 +40,9 @@ impl Admin {
         set: BackendSet,
         view: watch::Receiver<View>,
         stopping: watch::Receiver<bool>,
+        limits: Vec<Limit>,
     ) -> Self {
-        Self { name, set, view, stopping }
+        Self { name, set, view, stopping, limits }
     }
 
     /// Answers a GET.
@@ -63,6 +66,9 @@ impl Admin {
     fn ready(&self) -> Response<Body> {
         if *self.stopping.borrow() {
             return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n");
+        }
+        if self.view.borrow().drained {
+            return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "drained\n");
         }
         if !self.view.borrow().is_loaded() {
             return page(
@@ -89,6 +95,8 @@ impl Admin {
             "persisted_revision": view.persisted_revision,
             "backends_held": view.backends,
             "held_mass_removal": view.held_mass_removal,
+            "drained": view.drained,
+            "limits": self.limits.iter().map(limit).collect::<Vec<_>>(),
             "control_plane": {
                 "connected": view.connected,
                 "silent_ms": view.heard.map(milliseconds),
@@ -103,7 +111,7 @@ impl Admin {
     async fn metrics(&self) -> Response<Body> {
         let statuses = self.set.statuses(None).await.present;
         let view = self.view.borrow().clone();
-        let text = metrics::text(&view, &statuses, self.set.connections_opened());
+        let text = metrics::text(&view, &statuses, &self.set);
         page(StatusCode::OK, METRICS, text)
     }
 
@@ -167,6 +175,16 @@ fn rejection(rejection: &Rejection) -> Value {
         "field": rejection.field,
         "message": rejection.message,
         "serving_revision": rejection.serving_revision,
+    })
+}
+
+fn limit(limit: &Limit) -> Value {
+    json!({
+        "name": limit.name,
+        "value": limit.value,
+        "default": limit.default,
+        "option": limit.option,
+        "why": limit.why,
     })
 }
 

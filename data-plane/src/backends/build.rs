@@ -129,7 +129,9 @@ impl Builder {
     ) -> Result<(Box<dyn Runtime>, Option<Upstream>), GatewayError> {
         let create = || {
             let runtime = self.registry.create_runtime(&backend.runtime, &*self.resolve, context)?;
-            let upstream = runtime.http().map(|http| Upstream::new(http, redaction.clone())).transpose()?;
+            let calls_max = self.shared.limits.calls_max;
+            let upstream = |http| Upstream::new(http, calls_max, redaction.clone());
+            let upstream = runtime.http().map(upstream).transpose()?;
             Ok((redacted::runtime(runtime, redaction), upstream))
         };
         catch_unwind(AssertUnwindSafe(create)).unwrap_or_else(|_| {

@@ -7,9 +7,12 @@ use omcp_mcp::methods;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::slots::{Opened, Slot};
+
 /// A connection that nobody else uses yet.
 pub struct Dialogue {
     connection: Box<dyn BackendConnection>,
+    slot: Option<Slot>,
     next_id: u64,
 }
 
@@ -43,9 +46,9 @@ impl Refused {
 }
 
 impl Dialogue {
-    pub fn new(connection: Box<dyn BackendConnection>) -> Self {
+    pub fn new(Opened { connection, slot }: Opened) -> Self {
         // Apart from the ids that a lane mints on the same connection afterwards.
-        Self { connection, next_id: 1 << 40 }
+        Self { connection, slot, next_id: 1 << 40 }
     }
 
     /// Asks, and waits for the answer. Whatever else the peer says meanwhile is refused or dropped.
@@ -111,8 +114,8 @@ impl Dialogue {
     }
 
     /// Gives the connection on: nothing is in flight on it.
-    pub fn into_connection(self) -> Box<dyn BackendConnection> {
-        self.connection
+    pub fn into_connection(self) -> Opened {
+        Opened { connection: self.connection, slot: self.slot }
     }
 
     /// Ends the connection and waits until the peer is gone, at most for `patience`.

@@ -154,7 +154,7 @@ impl Entry {
         self.accepted();
         let mut retired: Vec<_> = self.next.take().into_iter().collect();
         let probe = Some(built.clone());
-        if self.serving.as_ref().is_some_and(|serving| serving.eras().is_some()) {
+        if self.serving.as_ref().is_some_and(|serving| serving.serves().is_some()) {
             self.next = Some(built);
             return Outcome { serving: None, retired, probe };
         }
@@ -169,7 +169,7 @@ impl Entry {
     /// A definition was probed: its turn to serve may have come.
     pub fn probed(&mut self, served: &Arc<Served>) -> Outcome {
         let is_next = self.next.as_ref().is_some_and(|next| Arc::ptr_eq(next, served));
-        let loses_nothing = self.serving.as_ref().is_none_or(|serving| serving.eras().is_none());
+        let loses_nothing = self.serving.as_ref().is_none_or(|serving| serving.serves().is_none());
         if !is_next || !(served.eras().is_some() || loses_nothing) {
             return Outcome::default();
         }
@@ -199,6 +199,11 @@ impl Entry {
         self.serving.as_ref().map_or(0, |serving| serving.revision())
     }
 
+    /// The definitions that may hold connections.
+    pub fn built(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.serving.iter().chain(&self.next)
+    }
+
     pub fn status(&self, now: Instant) -> BackendStatus {
         let mut status = BackendStatus {
             backend: self.name.to_string(),
@@ -214,7 +219,7 @@ impl Entry {
             status.sessions += u32::try_from(served.health().sessions()).unwrap_or(u32::MAX);
         }
         self.overrule(now, &mut status);
-        if status.state() != BackendState::Ready {
+        if !matches!(status.state(), BackendState::Ready | BackendState::Idle) {
             status.stderr_tail = self.stderr.tail(STDERR_TAIL_LEN);
         }
         status
@@ -238,15 +243,19 @@ impl Entry {
 fn describe(served: &Served, now: Instant, status: &mut BackendStatus) {
     let record = served.health().record();
     let verdict = served.health().verdict();
-    status.set_state(match verdict {
-        Verdict::Starting => BackendState::Starting,
-        Verdict::Ready(_) => BackendState::Ready,
-        Verdict::Failing(_) => BackendState::Failing,
-    });
-    if let Verdict::Ready(eras) = verdict {
+    let (state, since) = match (&verdict, record.degraded) {
+        (Verdict::Starting, _) => (BackendState::Starting, record.since),
+        (Verdict::Ready(_), Some(since)) => (BackendState::Degraded, since),
+        (Verdict::Ready(_), None) => (BackendState::Ready, record.since),
+        (Verdict::Idle(_), _) => (BackendState::Idle, record.since),
+        (Verdict::Failing(failure), _) if failure.crash_loop => (BackendState::CrashLoop, record.since),
+        (Verdict::Failing(_), _) => (BackendState::Failing, record.since),
+    };
+    status.set_state(state);
+    if let Verdict::Ready(eras) | Verdict::Idle(eras) = verdict {
         status.eras = eras.names();
     }
-    status.since_ms = milliseconds(record.since, now);
+    status.since_ms = milliseconds(since, now);
     status.last_error = record.last_error;
     status.failures = record.failures;
     status.tools = record.tools;

@@ -6,13 +6,15 @@
 //! - [`stderr`]: what its processes wrote to their standard error
 //! - [`health`]: what is known of whether it answers
 //! - [`changes`]: the names of which something new is to be told
-//! - [`schemas`]: which arguments of its tools travel as headers as well
+//! - [`schemas`]: what calls have to know of its tools
+//! - [`limits`], [`slots`]: how much all of them may use
 //! - [`lane`]: one upstream protocol context
 //! - [`queue`]: what is to be probed next
 //! - [`life`]: how far a definition is from its end
 //! - [`turns`]: few connections are opened at once
 //! - [`served`]: one built definition: what fronts and sessions hold
 //! - [`dialogue`], [`probe`]: asking a backend what it speaks
+//! - [`check`]: asking it whether it is still there
 //! - [`prober`]: the few workers that do so
 //! - [`table`]: name to served definition, swapped as a whole
 //! - [`redacted`]: what is told of a backend has references in it and not their values
@@ -22,12 +24,14 @@
 
 pub mod build;
 pub mod changes;
+pub mod check;
 pub mod dialogue;
 pub mod entry;
 pub mod eras;
 pub mod health;
 pub mod lane;
 pub mod life;
+pub mod limits;
 pub mod probe;
 pub mod prober;
 pub mod queue;
@@ -35,12 +39,14 @@ pub mod redacted;
 pub mod schemas;
 pub mod served;
 pub mod set;
+pub mod slots;
 pub mod stderr;
 pub mod table;
 pub mod turns;
 
 pub use eras::Eras;
-pub use served::{Served, SessionGuard};
+pub use limits::BackendLimits;
+pub use served::{Served, SessionGuard, SharedLegacy};
 pub use set::{BackendSet, Wanted};
 pub use table::Table;
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::dialogue::{Dialogue, Refused};
 use super::eras::Eras;
-use super::schemas::ToolHeaders;
+use super::schemas::Tools;
 use super::served::{Findings, Served};
 
 /// For the first answer, counted from the start of a process: some modern servers need more than four
@@ -48,7 +48,7 @@ pub async fn run(served: &Served) -> Result<Findings, GatewayError> {
 /// `None` if it did not answer.
 pub async fn speaks_legacy(served: &Served) -> Option<bool> {
     let mut dialogue = dial(served).await.ok()?;
-    let answer = initialize(&mut dialogue).await;
+    let answer = initialize(&mut dialogue, FIRST_ANSWER_DEADLINE).await;
     dialogue.close(CLOSE_DEADLINE).await;
     answer.ok().map(|answer| answer.is_ok())
 }
@@ -180,8 +180,8 @@ async fn modern_on(
         dialogue.close(CLOSE_DEADLINE).await;
         None
     };
-    let (tools, tool_headers) = summary(tools);
-    Ok(Findings { eras: Eras::MODERN, tools, tool_headers, connection })
+    let (tools, known_tools) = summary(tools);
+    Ok(Findings { eras: Eras::MODERN, tools, known_tools, connection })
 }
 
 /// A fresh connection to a backend that has to have a handshake.
@@ -207,7 +207,7 @@ async fn legacy_on(mut dialogue: Dialogue) -> Result<Findings, NoHandshake> {
 }
 
 async fn handshake(dialogue: &mut Dialogue) -> Result<Findings, NoHandshake> {
-    let initialized = match initialize(dialogue).await.map_err(NoHandshake::Because)? {
+    let initialized = match initialize(dialogue, FIRST_ANSWER_DEADLINE).await.map_err(NoHandshake::Because)? {
         Ok(result) => result,
         Err(refused) if refused.code == UNSUPPORTED_VERSION => return Err(NoHandshake::Modern),
         Err(refused) => return Err(NoHandshake::Because(refusal(&refused))),
@@ -218,8 +218,8 @@ async fn handshake(dialogue: &mut Dialogue) -> Result<Findings, NoHandshake> {
         true => list_tools(dialogue, Era::Legacy).await,
         false => None,
     };
-    let (tools, tool_headers) = summary(tools);
-    Ok(Findings { eras: Eras::LEGACY, tools, tool_headers, connection: None })
+    let (tools, known_tools) = summary(tools);
+    Ok(Findings { eras: Eras::LEGACY, tools, known_tools, connection: None })
 }
 
 fn check_version(initialized: &Value) -> Result<(), NoHandshake> {
@@ -236,7 +236,7 @@ fn refusal(refused: &Refused) -> GatewayError {
     })
 }
 
-async fn dial(served: &Served) -> Result<Dialogue, GatewayError> {
+pub(super) async fn dial(served: &Served) -> Result<Dialogue, GatewayError> {
     served.open_connection().await.map(Dialogue::new)
 }
 
@@ -244,17 +244,20 @@ async fn discover(dialogue: &mut Dialogue) -> Result<Result<Value, Refused>, Gat
     dialogue.ask(methods::SERVER_DISCOVER, &json!({"_meta": metadata()}), FIRST_ANSWER_DEADLINE).await
 }
 
-async fn initialize(dialogue: &mut Dialogue) -> Result<Result<Value, Refused>, GatewayError> {
+pub(super) async fn initialize(
+    dialogue: &mut Dialogue,
+    deadline: Duration,
+) -> Result<Result<Value, Refused>, GatewayError> {
     let params = json!({
         "protocolVersion": Revision::LATEST_LEGACY.as_str(),
         "capabilities": {},
         "clientInfo": client_info(),
     });
-    dialogue.ask(methods::INITIALIZE, &params, FIRST_ANSWER_DEADLINE).await
+    dialogue.ask(methods::INITIALIZE, &params, deadline).await
 }
 
 /// The metadata that every modern request carries.
-fn metadata() -> Value {
+pub(super) fn metadata() -> Value {
     json!({
         "io.modelcontextprotocol/protocolVersion": Revision::LATEST.as_str(),
         "io.modelcontextprotocol/clientInfo": client_info(),
@@ -295,9 +298,9 @@ async fn list_tools(dialogue: &mut Dialogue, era: Era) -> Option<Vec<Value>> {
     Some(tools)
 }
 
-fn summary(tools: Option<Vec<Value>>) -> (Option<u32>, ToolHeaders) {
+fn summary(tools: Option<Vec<Value>>) -> (Option<u32>, Tools) {
     let count = tools.as_ref().map(|tools| u32::try_from(tools.len()).unwrap_or(u32::MAX));
-    (count, ToolHeaders::of(&tools.unwrap_or_default()))
+    (count, Tools::of(&tools.unwrap_or_default()))
 }
 
 #[cfg(test)]

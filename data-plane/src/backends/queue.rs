@@ -15,6 +15,10 @@ pub enum Errand {
     Verdict,
     /// Whether a modern backend speaks the legacy era as well.
     OtherEra,
+    /// A new shared connection instead of an old one.
+    Renewal,
+    /// Whether a ready backend is still there.
+    Check,
 }
 
 /// One thing to do. The subject may be gone by the time it is taken.
@@ -87,8 +91,8 @@ impl<T> ProbeQueue<T> {
     }
 
     /// When there is nothing else to do.
-    pub fn push_idle(&self, subject: Weak<T>) {
-        self.lock().idle.push_back(Job { subject, errand: Errand::OtherEra });
+    pub fn push_idle(&self, subject: Weak<T>, errand: Errand) {
+        self.lock().idle.push_back(Job { subject, errand });
         self.bell.notify_one();
     }
 
@@ -149,7 +153,7 @@ mod tests {
         let queue = ProbeQueue::default();
         let items: Vec<_> = (0..5).map(Arc::new).collect();
         let weak = |n: usize| Arc::downgrade(&items[n]);
-        queue.push_idle(weak(4));
+        queue.push_idle(weak(4), Errand::OtherEra);
         queue.push(weak(2));
         queue.push(weak(3));
         queue.push_at(Instant::now(), weak(1));

@@ -1,37 +1,45 @@
-//! [`ToolHeaders`]: which arguments of a backend's tools travel as headers as well (2026-07-28, Streamable
-//! HTTP: Custom Headers), by the last list of its tools.
+//! [`Tools`]: what calls have to know of a backend's tools, by the last list of them: which arguments
+//! travel as headers as well (2026-07-28, Streamable HTTP: Custom Headers), and what may be called twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use omcp_mcp::admit::{ParamHeader, mcp_params};
 use serde_json::Value;
 
-/// Tools without such arguments take no room.
+/// Tools of which there is nothing to know take no room.
 #[derive(Clone, Debug, Default)]
-pub struct ToolHeaders {
-    tools: HashMap<Box<str>, Arc<[ParamHeader]>>,
+pub struct Tools {
+    headers: HashMap<Box<str>, Arc<[ParamHeader]>>,
+    repeatable: HashSet<Box<str>>,
 }
 
-impl ToolHeaders {
+impl Tools {
     /// Reads the items of `tools/list`. A tool with a bad annotation has none.
     pub fn of(tools: &[Value]) -> Self {
-        let annotated = tools.iter().filter_map(|tool| {
-            let name = tool["name"].as_str()?;
+        let mut known = Self::default();
+        for tool in tools {
+            let Some(name) = tool["name"].as_str() else { continue };
             match mcp_params(&tool["inputSchema"]) {
-                Ok(params) if params.is_empty() => None,
-                Ok(params) => Some((name.into(), params.into())),
-                Err(error) => {
-                    tracing::debug!(tool = name, %error, "x-mcp-header annotation is ignored");
-                    None
-                }
+                Ok(params) if params.is_empty() => {}
+                Ok(params) => drop(known.headers.insert(name.into(), params.into())),
+                Err(error) => tracing::debug!(tool = name, %error, "x-mcp-header annotation is ignored"),
             }
-        });
-        Self { tools: annotated.collect() }
+            let says = |hint: &str| tool["annotations"][hint] == true;
+            if says("readOnlyHint") || says("idempotentHint") {
+                known.repeatable.insert(name.into());
+            }
+        }
+        known
     }
 
-    pub fn get(&self, tool: &str) -> Option<Arc<[ParamHeader]>> {
-        self.tools.get(tool).cloned()
+    pub fn headers(&self, tool: &str) -> Option<Arc<[ParamHeader]>> {
+        self.headers.get(tool).cloned()
+    }
+
+    /// Whether the tool says of itself that a second call changes nothing more.
+    pub fn is_repeatable(&self, tool: &str) -> bool {
+        self.repeatable.contains(tool)
     }
 }
 
@@ -47,8 +55,23 @@ mod tests {
             json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
         let tools =
             [json!({"name": "a", "inputSchema": schema}), json!({"name": "b", "inputSchema": {}}), json!({})];
-        let headers = ToolHeaders::of(&tools);
-        assert_eq!(headers.get("a").map(|params| params.len()), Some(1));
-        assert!(headers.get("b").is_none());
+        let headers = Tools::of(&tools);
+        assert_eq!(headers.headers("a").map(|params| params.len()), Some(1));
+        assert!(headers.headers("b").is_none());
+    }
+
+    #[test]
+    fn what_may_be_called_twice_says_so() {
+        let annotated = |name: &str, annotations: Value| json!({"name": name, "annotations": annotations});
+        let tools = [
+            annotated("reads", json!({"readOnlyHint": true})),
+            annotated("sets", json!({"readOnlyHint": false, "idempotentHint": true})),
+            annotated("adds", json!({"idempotentHint": false})),
+            annotated("lies", json!({"readOnlyHint": "true"})),
+            json!({"name": "silent"}),
+        ];
+        let tools = Tools::of(&tools);
+        let repeatable = ["reads", "sets", "adds", "lies", "silent"].map(|name| tools.is_repeatable(name));
+        assert_eq!(repeatable, [true, true, false, false, false]);
     }
 }

@@ -1,46 +1,81 @@
 //! [`Served`]: one built definition of a backend, from its first probe to the end of its last session.
 
+mod checking;
 mod ending;
 mod lanes;
 mod probing;
+mod repeating;
+mod resting;
+mod sharing;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use omcp_core::{
-    Backend, BackendConnection, BackendName, EraPin, ErrorKind, GatewayError, Revision, Runtime,
+    Backend, BackendConnection, BackendName, EraPin, ErrorKind, GatewayError, Lifecycle, Revision, Runtime,
 };
 use omcp_mcp::admit::ParamHeader;
-use tokio::time::{Instant, timeout, timeout_at};
+use omcp_mcp::revision::Era;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::changes::Changes;
+use super::dialogue::Dialogue;
 use super::eras::Eras;
-use super::health::{Health, Verdict};
-use super::lane::{Lane, again};
+use super::health::{Failure, Health, Verdict};
+use super::lane::{CallCounts, Lane, LaneOptions, again};
 use super::life::Life;
+use super::limits::BackendLimits;
 use super::queue::ProbeQueue;
-use super::schemas::ToolHeaders;
-use super::turns::Turns;
+use super::schemas::Tools;
+use super::slots::{Opened, Slot, Slots};
+use super::turns::{TURN_MAX, Turns};
 use crate::upstream::Upstream;
 pub use probing::Findings;
+pub use sharing::SharedLegacy;
 
 /// How long a call waits for a backend to be found alive: a package runner that downloads first takes
 /// that long, and clients give up soon after.
 pub const START_DEADLINE: Duration = Duration::from_secs(30);
 /// Longest `connect`: a runtime has deadlines of its own, unless its author forgot.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
+
 /// What all backends of a node share.
-#[derive(Default)]
 pub struct Shared {
     pub queue: ProbeQueue<Served>,
     pub changes: Changes,
     pub connections_opened: AtomicU64,
+    /// What became of the calls of all lanes.
+    pub calls: Arc<CallCounts>,
+    pub limits: BackendLimits,
+    pub slots: Arc<Slots>,
     turns: Turns,
+}
+
+impl Shared {
+    pub fn new(limits: BackendLimits) -> Self {
+        Self {
+            queue: ProbeQueue::default(),
+            changes: Changes::default(),
+            connections_opened: AtomicU64::default(),
+            calls: Arc::default(),
+            slots: Arc::new(Slots::new(limits.processes_max)),
+            turns: Turns::new(limits.starts_max),
+            limits,
+        }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new(BackendLimits::default())
+    }
 }
 
 /// What may change without a new runtime.
@@ -56,9 +91,18 @@ pub struct Served {
     runtime: Arc<dyn Runtime>,
     upstream: Option<Arc<Upstream>>,
     health: Health,
-    tool_headers: ArcSwap<ToolHeaders>,
+    known_tools: ArcSwap<Tools>,
     modern_lane: ArcSwapOption<Lane>,
     life: Life,
+    /// Its connections are processes of this machine.
+    starts: AtomicBool,
+    /// How the shared lane was found at the last look.
+    look: Mutex<resting::Look>,
+    plan: Mutex<checking::Plan>,
+    check_session: tokio::sync::Mutex<Option<Dialogue>>,
+    shared_legacy: tokio::sync::Mutex<sharing::Keeper>,
+    /// A call went through since the last look.
+    heard: AtomicBool,
     probing: AtomicBool,
     /// It was asked for a handshake and refused.
     legacy_refused: AtomicBool,
@@ -84,9 +128,15 @@ impl Served {
             runtime,
             upstream,
             health: Health::new(Instant::now()),
-            tool_headers: ArcSwap::default(),
+            known_tools: ArcSwap::default(),
             modern_lane: ArcSwapOption::empty(),
             life: Life::default(),
+            starts: AtomicBool::new(false),
+            look: Mutex::default(),
+            plan: Mutex::default(),
+            check_session: tokio::sync::Mutex::default(),
+            shared_legacy: tokio::sync::Mutex::default(),
+            heard: AtomicBool::new(false),
             probing: AtomicBool::new(false),
             legacy_refused: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
@@ -113,6 +163,10 @@ impl Served {
         self.definition.load().backend.era
     }
 
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.definition.load().backend.lifecycle
+    }
+
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
         &self.runtime
     }
@@ -127,6 +181,11 @@ impl Served {
         self.health.ready()
     }
 
+    /// The eras it speaks, if calls are served; its process may rest meanwhile.
+    pub fn serves(&self) -> Option<Eras> {
+        self.health.serves()
+    }
+
     pub fn health(&self) -> &Health {
         &self.health
     }
@@ -139,7 +198,7 @@ impl Served {
 
     /// Which arguments of `tool` travel as headers as well, by the last list of its tools.
     pub fn tool_headers(&self, tool: &str) -> Option<Arc<[ParamHeader]>> {
-        self.tool_headers.load().get(tool)
+        self.known_tools.load().headers(tool)
     }
 
     /// Whether only names and tags changed, so that this definition may go on under a new number.
@@ -167,14 +226,27 @@ impl Served {
         }
     }
 
+    /// The circuit breaker: why a call is not even tried, while the node waits before it looks again.
+    pub fn refuses(&self) -> Option<GatewayError> {
+        if self.health.ready().is_some() {
+            return None;
+        }
+        match self.health.verdict() {
+            Verdict::Failing(failure) if failure.is_closed_to_calls(Instant::now()) => {
+                Some(self.failing(&failure))
+            }
+            _ => None,
+        }
+    }
+
     async fn become_ready(&self) -> Result<Eras, GatewayError> {
         let mut verdicts = self.health.watch();
         match verdicts.borrow_and_update().clone() {
             Verdict::Ready(eras) => return Ok(eras),
-            Verdict::Failing(failure) if Instant::now() < failure.retry_at => {
-                return Err(self.failing(&failure.error));
+            Verdict::Failing(failure) if failure.is_closed_to_calls(Instant::now()) => {
+                return Err(self.failing(&failure));
             }
-            Verdict::Starting | Verdict::Failing(_) => self.probe_now(),
+            Verdict::Starting | Verdict::Idle(_) | Verdict::Failing(_) => self.probe_now(),
         }
         let deadline = Instant::now() + START_DEADLINE;
         loop {
@@ -191,8 +263,10 @@ impl Served {
             }
             match verdicts.borrow_and_update().clone() {
                 Verdict::Ready(eras) => return Ok(eras),
-                Verdict::Failing(failure) => return Err(self.failing(&failure.error)),
+                Verdict::Failing(failure) => return Err(self.failing(&failure)),
                 Verdict::Starting => {}
+                // It went to rest just now.
+                Verdict::Idle(_) => self.probe_now(),
             }
         }
     }
@@ -200,14 +274,29 @@ impl Served {
     /// Opens a connection of the caller's own; few are opened at once.
     ///
     /// # Errors
-    /// Those of the runtime; `Limit` if too many others are being opened; `Closed` if this definition
-    /// has ended.
-    pub async fn open_connection(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
+    /// Those of the runtime; `Limit` if too many others are being opened, or if the node runs as many
+    /// processes as it may; `Closed` if this definition has ended.
+    pub async fn open_connection(&self) -> Result<Opened, GatewayError> {
         if self.life.is_closed() {
             return Err(self.ended());
         }
-        let _turn = self.shared.turns.take(&self.name).await?;
+        let slots = &self.shared.slots;
+        if self.starts.load(Ordering::Relaxed) && slots.is_full() {
+            return Err(slots.full(&self.name));
+        }
+        let turn = self.shared.turns.take(&self.name).await?;
         self.shared.connections_opened.fetch_add(1, Ordering::Relaxed);
+        let connected = match select(pin!(self.connect()), pin!(sleep(TURN_MAX))).await {
+            Either::Left((connected, _)) => connected?,
+            Either::Right(((), connecting)) => {
+                drop(turn);
+                connecting.await?
+            }
+        };
+        self.with_slot(connected).await
+    }
+
+    async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
         let connect = AssertUnwindSafe(self.runtime.connect()).catch_unwind();
         match timeout(CONNECT_DEADLINE, connect).await {
             Ok(Ok(connected)) => connected,
@@ -225,6 +314,37 @@ impl Served {
         }
     }
 
+    /// Whether a runtime starts a process shows with its first connection.
+    async fn with_slot(&self, mut connection: Box<dyn BackendConnection>) -> Result<Opened, GatewayError> {
+        if connection.pid().is_none() {
+            return Ok(Opened { connection, slot: None });
+        }
+        self.starts.store(true, Ordering::Relaxed);
+        match self.shared.slots.take() {
+            slot @ Some(_) => Ok(Opened { connection, slot }),
+            None => {
+                drop(connection.close().await);
+                Err(self.shared.slots.full(&self.name))
+            }
+        }
+    }
+
+    /// Longest call, however much is heard of it.
+    pub fn call_max(&self) -> Duration {
+        self.shared.limits.call_max
+    }
+
+    /// How a lane to this backend behaves.
+    pub fn lane_options(&self, era: Era, slot: Option<Slot>) -> LaneOptions {
+        LaneOptions {
+            call_max: self.shared.limits.call_max,
+            calls_max: self.shared.limits.calls_max,
+            counts: self.shared.calls.clone(),
+            slot: slot.map(Arc::new),
+            ..LaneOptions::new(era, self.runtime.call_timeout())
+        }
+    }
+
     /// Counts a session, and the process that serves it, until the guard is dropped.
     pub fn track_session(&self, pid: Option<u32>) -> SessionGuard {
         self.health.session_opened(pid);
@@ -234,19 +354,32 @@ impl Served {
 
     /// A call of a client went through.
     pub fn note_success(&self) {
-        self.health.call_succeeded();
+        // Mostly set already: then no other core has to hear of it.
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        if self.health.call_succeeded() {
+            self.changed();
+        }
     }
 
     /// A call of a client failed. A few in a row that could not reach the backend make it failing.
     pub fn note_failure(&self, error: &GatewayError) {
-        let unreached = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Closed);
-        if unreached && self.health.call_failed() {
-            self.fail(&Arc::new(again(error)));
+        if matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::Closed) {
+            self.note_unreached(error);
         }
     }
 
+    fn note_unreached(&self, error: &GatewayError) {
+        if self.health.call_failed(error, Instant::now()) && self.health.ready().is_some() {
+            self.fail(&Arc::new(again(error)));
+        }
+        self.changed();
+    }
+
     fn fail(&self, error: &Arc<GatewayError>) {
-        let retry_at = self.health.failed(error.clone(), Instant::now());
+        let starts = self.starts.load(Ordering::Relaxed);
+        let retry_at = self.health.failed(error.clone(), starts, Instant::now());
         if self.health.record().failures == 1 {
             tracing::warn!(backend = %self.name, error = %error.chain(), "backend does not answer");
         } else {
@@ -260,8 +393,14 @@ impl Served {
         self.shared.changes.mark(&self.name);
     }
 
-    fn failing(&self, error: &GatewayError) -> GatewayError {
-        GatewayError::new(error.kind(), format!("backend {} does not answer: {}", self.name, error.chain()))
+    fn failing(&self, failure: &Failure) -> GatewayError {
+        let (name, why) = (&self.name, failure.error.chain());
+        let context = if failure.crash_loop {
+            format!("backend {name} ended soon after its start again and again; it is tried rarely: {why}")
+        } else {
+            format!("backend {name} does not answer: {why}")
+        };
+        GatewayError::new(failure.error.kind(), context)
     }
 
     fn slow(&self) -> GatewayError {

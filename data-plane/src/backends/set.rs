@@ -12,11 +12,13 @@ use omcp_core::{BackendName, NodeIdentity, Revision, RuntimeRegistry};
 use omcp_proto::v1::{BackendStatus, Rejection, RejectionCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::build::{Builder, Refusal};
 use super::changes::Changes;
 use super::entry::{Entry, Outcome};
+use super::lane::CallCounts;
+use super::limits::BackendLimits;
 use super::prober;
 use super::served::{Served, Shared};
 use super::stderr::StderrRing;
@@ -24,8 +26,8 @@ use super::table::Table;
 
 /// Backends that one node serves: well above any fleet seen, well below what exhausts its memory.
 pub const BACKENDS_MAX: usize = 20_000;
-/// How long a replaced or removed definition lives on for what it began: as long as a call may take.
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(300);
+/// How often backends are looked after: their idle times and checks are at least a second.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Messages waiting for the owner; senders wait for room.
 const MAILBOX_MAX: usize = 64;
 /// Definitions built before other tasks get their turn.
@@ -65,8 +67,13 @@ enum Command {
 
 impl BackendSet {
     /// Starts the owner and the probe workers.
-    pub fn start(registry: RuntimeRegistry, resolve: impl Resolve + 'static, node: NodeIdentity) -> Self {
-        let shared = Arc::<Shared>::default();
+    pub fn start(
+        registry: RuntimeRegistry,
+        resolve: impl Resolve + 'static,
+        node: NodeIdentity,
+        limits: BackendLimits,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(limits));
         let table = Arc::<Table>::default();
         let (mailbox, commands) = mpsc::channel(MAILBOX_MAX);
         let (probed_sender, probed) = mpsc::channel(MAILBOX_MAX);
@@ -99,6 +106,20 @@ impl BackendSet {
     /// Connections opened since the start.
     pub fn connections_opened(&self) -> u64 {
         self.shared.connections_opened.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// What became of the calls since the start.
+    pub fn calls(&self) -> &CallCounts {
+        &self.shared.calls
+    }
+
+    /// Processes of backends that live now.
+    pub fn processes(&self) -> usize {
+        self.shared.slots.taken()
+    }
+
+    pub fn limits(&self) -> BackendLimits {
+        self.shared.limits
     }
 
     /// The backends that this node refuses to build, by name.
@@ -155,6 +176,8 @@ impl Owner {
         mut probed: mpsc::Receiver<Weak<Served>>,
         mut probers: JoinSet<()>,
     ) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let retry = OptionFuture::from(self.retry_at.map(tokio::time::sleep_until));
             tokio::select! {
@@ -170,6 +193,7 @@ impl Owner {
                 },
                 Some(served) = probed.recv() => self.probed(&served),
                 Some(()) = retry => self.retry(),
+                now = look.tick() => self.look_after(now),
                 Some(_) = self.draining.join_next() => self.retired.retain(|served| served.strong_count() > 0),
             }
         }
@@ -260,9 +284,16 @@ impl Owner {
     }
 
     fn retire(&mut self, served: Arc<Served>) {
-        served.retire(Instant::now() + DRAIN_DEADLINE);
+        served.retire(Instant::now() + self.shared.limits.drain_timeout);
         self.retired.push(Arc::downgrade(&served));
         self.draining.spawn(async move { served.drain().await });
+    }
+
+    fn look_after(&self, now: Instant) {
+        for served in self.entries.values().flat_map(Entry::built) {
+            served.look_after_lane(now);
+            served.look_after_health(now);
+        }
     }
 
     fn probed(&mut self, served: &Weak<Served>) {

@@ -25,6 +25,7 @@ pub struct Log {
     pub most_connecting: AtomicUsize,
     connecting: AtomicUsize,
     down: Mutex<BTreeSet<String>>,
+    deaf: Mutex<BTreeSet<String>>,
 }
 
 impl Log {
@@ -32,6 +33,16 @@ impl Log {
     pub fn set_down(&self, label: &str, down: bool) {
         let mut labels = self.down.lock().unwrap();
         if down {
+            labels.insert(label.to_owned())
+        } else {
+            labels.remove(label)
+        };
+    }
+
+    /// Lets peers of this label answer nothing, or again.
+    pub fn set_deaf(&self, label: &str, deaf: bool) {
+        let mut labels = self.deaf.lock().unwrap();
+        if deaf {
             labels.insert(label.to_owned())
         } else {
             labels.remove(label)
@@ -72,6 +83,9 @@ pub struct Settings {
     label: String,
     #[serde(default)]
     http: bool,
+    /// Its peers are no processes of this machine.
+    #[serde(default)]
+    remote: bool,
     /// Any value: differs between definitions.
     #[serde(default)]
     #[expect(dead_code, reason = "it only tells definitions apart")]
@@ -123,6 +137,8 @@ impl Runtime for StubRuntime {
         self.log.open.fetch_add(1, Ordering::SeqCst);
         Ok(Box::new(Peer {
             speaks: speaks.clone(),
+            label: label.clone(),
+            remote: self.settings.remote,
             era: None,
             says: VecDeque::new(),
             gone: false,
@@ -139,6 +155,8 @@ impl Runtime for StubRuntime {
 
 struct Peer {
     speaks: String,
+    label: String,
+    remote: bool,
     /// The era it is locked to, as servers of both eras are.
     era: Option<&'static str>,
     says: VecDeque<Value>,
@@ -150,6 +168,9 @@ struct Peer {
 
 impl Peer {
     fn answer(&mut self, method: &str, id: &Value) {
+        if self.log.deaf.lock().unwrap().contains(&self.label) {
+            return;
+        }
         let said = match (self.speaks.as_str(), method) {
             ("broken", _) => Err(-32603),
             ("future", "server/discover") => {
@@ -173,6 +194,9 @@ impl Peer {
                 self.gone = true;
                 return;
             }
+            (_, "ping") => Ok(json!({})),
+            // A subscription lasts until somebody ends it.
+            (_, "subscriptions/listen") => return,
             (_, "tools/list") => Ok(json!({"tools": [{"name": "a"}, {"name": "b"}]})),
             _ => Err(-32601),
         };
@@ -214,7 +238,7 @@ impl BackendConnection for Peer {
     }
 
     fn pid(&self) -> Option<u32> {
-        Some(self.pid)
+        (!self.remote).then_some(self.pid)
     }
 }
 

@@ -7,7 +7,6 @@ use futures_util::future::join_all;
 use http::Response;
 use omcp_core::McpMessage;
 use omcp_mcp::envelope::{Kind, ScanLimits};
-use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
 
 use super::body::Body;
@@ -53,8 +52,8 @@ async fn answer(session: &Session, request: &McpMessage) -> Bytes {
     let Some(labels) = Labels::of(request) else {
         return Bytes::new();
     };
-    if request.method() == Some(methods::PING) {
-        return relay_legacy::pong(labels.id());
+    if let Some(answer) = relay_legacy::answer_here(session, &labels, request) {
+        return answer;
     }
     let id = Bytes::copy_from_slice(labels.id());
     match session.call(request, labels) {

@@ -24,6 +24,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// What an answer consists of.
+#[expect(clippy::large_enum_variant, reason = "a box would cost every passed answer an allocation")]
 pub enum Body {
     /// Nothing, or one piece.
     Whole(Option<Bytes>),

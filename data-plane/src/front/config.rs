@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clients::ClientLimits;
+
 /// What the front accepts and how long it waits.
 #[derive(Clone, Debug)]
 pub struct FrontConfig {
@@ -19,6 +21,12 @@ pub struct FrontConfig {
     pub headers_max: usize,
     /// Open client connections: leaves room below a descriptor limit of 65,536 for backends.
     pub connections_max: usize,
+    /// What one client address may hold.
+    pub clients: ClientLimits,
+    /// A client that reads nothing for this long is cut off: it holds memory.
+    pub write_stall: Duration,
+    /// Memory of the node, bytes, near which it refuses more.
+    pub memory_max: Option<u64>,
     /// For the header block to arrive; longer is a slow-loris.
     pub header_timeout: Duration,
     /// For the body to arrive.
@@ -46,6 +54,14 @@ impl Default for FrontConfig {
             header_len_max: 32 * 1024,
             headers_max: 64,
             connections_max: 20_000,
+            clients: ClientLimits {
+                connections_max: 256,
+                calls_max: 256,
+                streams_max: 256,
+                sessions_max: 1_024,
+            },
+            write_stall: Duration::from_secs(30),
+            memory_max: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             stream_after: Duration::from_secs(10),
@@ -53,7 +69,7 @@ impl Default for FrontConfig {
             sessions_max: 4_096,
             session_idle: Duration::from_secs(30 * 60),
             replay_window: Duration::from_secs(5 * 60),
-            drain_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(15),
         }
     }
 }

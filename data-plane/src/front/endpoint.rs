@@ -19,15 +19,22 @@ use super::headers::{self, Accepts};
 use super::transparent::{Passage, View};
 use super::{Front, batch, relay_legacy, relay_modern, reply};
 use crate::backends::{Eras, Served};
+use crate::clients::Client;
 use crate::session::Session;
 use crate::upstream::Upstream;
 
 /// The modern revisions served here.
 const MODERN: [&str; 1] = [Revision::V2026_07_28.as_str()];
 
-pub async fn answer(front: &Front, served: Arc<Served>, parts: Parts, body: &mut Incoming) -> Response<Body> {
+pub async fn answer(
+    front: &Front,
+    served: Arc<Served>,
+    client: &Arc<Client>,
+    parts: Parts,
+    body: &mut Incoming,
+) -> Response<Body> {
     let accepts = Accepts::of(&parts.headers);
-    let inquiry = Inquiry { front, served, method: parts.method, headers: parts.headers, accepts };
+    let inquiry = Inquiry { front, served, client, method: parts.method, headers: parts.headers, accepts };
     inquiry.answer(body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
@@ -35,6 +42,7 @@ pub async fn answer(front: &Front, served: Arc<Served>, parts: Parts, body: &mut
 struct Inquiry<'a> {
     front: &'a Front,
     served: Arc<Served>,
+    client: &'a Arc<Client>,
     method: Method,
     headers: HeaderMap,
     accepts: Accepts,
@@ -116,6 +124,9 @@ impl Inquiry<'_> {
     async fn modern(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         let view = View(&self.headers);
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
+        if self.front.overload.refuses_streams() && message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
+            return Ok(reply::overloaded());
+        }
         let eras = match self.eras().await {
             Ok(eras) => eras,
             Err(error) => return Ok(self.failed(&message, &error)),
@@ -163,7 +174,7 @@ impl Inquiry<'_> {
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
-        Ok(relay_legacy::initialize(self.front, &self.served, &message).await)
+        Ok(relay_legacy::initialize(self.front, &self.served, self.client, &message).await)
     }
 
     fn modern_only(&self, message: &McpMessage) -> Refusal {
@@ -195,11 +206,14 @@ impl Inquiry<'_> {
 
     async fn stream(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.headers))?;
+        if self.front.overload.refuses_streams() {
+            return Ok(reply::overloaded());
+        }
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
-        relay_legacy::listen(&session, &self.headers, &self.front.config)
+        relay_legacy::listen(&session, &self.headers, self.front)
     }
 
     async fn delete(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
@@ -223,8 +237,7 @@ impl Inquiry<'_> {
 
     fn passage<'b>(&'b mut self, upstream: &'b Upstream) -> Passage<'b> {
         let headers = std::mem::take(&mut self.headers);
-        let (served, config) = (&*self.served, &self.front.config);
-        Passage { served, upstream, method: self.method.clone(), headers, config }
+        Passage { served: &self.served, upstream, method: self.method.clone(), headers, front: self.front }
     }
 
     /// An HTTP server may do without sessions; whether it does is its own affair.

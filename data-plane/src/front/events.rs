@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use omcp_core::GatewayError;
 use omcp_mcp::revision::Revision;
 use omcp_mcp::sse;
+use tokio::sync::watch;
 
 use super::body::Events;
 use crate::backends::lane::{Event, Inbox};
@@ -17,6 +18,8 @@ use crate::session::stream_log::{Read, StreamLog};
 
 /// How long a client waits before it resumes a broken stream: a restarted node is back by then.
 const RETRY_MS: u32 = 1_000;
+/// The last words of a legacy stream when the node stops: come back after [`RETRY_MS`].
+pub const COME_BACK: Bytes = Bytes::from_static(b"retry: 1000\n\n");
 /// Events written in one piece at most.
 const BURST: usize = 32;
 
@@ -61,6 +64,26 @@ pub fn live<G: Send + 'static>(
             }
         }
     }))
+}
+
+/// A stream that would last for ever, ended with `last` when the node stops.
+pub fn until_stopped(events: Events, stopping: watch::Receiver<bool>, last: Bytes) -> Events {
+    Box::pin(stream::unfold(Some((events, stopping, last)), |state| async move {
+        let (mut events, mut stopping, last) = state?;
+        let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
+        tokio::select! {
+            piece = events.next() => piece.map(|piece| (piece, Some((events, stopping, last)))),
+            () = stop => Some((last, None)),
+        }
+    }))
+}
+
+/// The answer that completes a subscription in good order (2026-07-28, `subscriptions/listen`).
+pub fn subscription_completed(id: &[u8]) -> Bytes {
+    let key = omcp_mcp::envelope::META_SUBSCRIPTION_ID;
+    let before = br#"{"jsonrpc":"2.0","id":"#;
+    let between = format!(r#","result":{{"resultType":"complete","_meta":{{"{key}":"#);
+    encode(&[&before[..], id, between.as_bytes(), id, b"}}}"].concat())
 }
 
 /// How a log is read.

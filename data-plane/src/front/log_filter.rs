@@ -14,10 +14,12 @@ use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::refusal::code;
 use omcp_mcp::sse;
+use tokio::time::Instant;
 
 use super::body::Body;
 use super::config::FrontConfig;
-use super::{events, reply};
+use super::owed::Owed;
+use super::reply;
 use crate::upstream::Streamed;
 
 /// Largest event held back until its end is seen, bytes; as large as a line of a pipe.
@@ -29,15 +31,15 @@ pub struct EventPipe {
     held: BytesMut,
     /// Log messages pass: the client asked for them.
     logs: bool,
-    /// The error that ends a stream without a response; none once it ended.
-    lost: Option<Bytes>,
+    /// The answer that is waited for; none for subscriptions, and once the stream ended.
+    owed: Option<Owed>,
     /// The last piece that went out.
     last: Bytes,
 }
 
 impl EventPipe {
-    pub fn new(body: Streamed, logs: bool, lost: Option<Bytes>) -> Self {
-        Self { body, held: BytesMut::new(), logs, lost, last: Bytes::new() }
+    pub fn new(body: Streamed, logs: bool, owed: Option<Owed>) -> Self {
+        Self { body, held: BytesMut::new(), logs, owed, last: Bytes::new() }
     }
 
     /// The next piece that consists of whole events; `None` at the end. Cancel safe.
@@ -48,11 +50,7 @@ impl EventPipe {
                 Some(piece)
             }
             // A stream that breaks off without a response is a lost call, and has to say so.
-            None => self
-                .lost
-                .take()
-                .filter(|_| !ends_with_response(&self.last))
-                .map(|error| events::encode(&error)),
+            None => self.owed.take().filter(|_| !ends_with_response(&self.last)).map(|owed| owed.lost()),
         }
     }
 
@@ -102,21 +100,46 @@ pub async fn answer(mut pipe: EventPipe, mut headers: HeaderMap, config: &FrontC
     let keep_alive = config.keep_alive;
     headers.remove(CONTENT_TYPE);
     headers.remove(CONTENT_LENGTH);
+    let clock = Clock::new();
     let mut response = reply::event_stream(Box::pin(stream::unfold(
-        (Some(first), pipe),
-        move |(first, mut pipe)| async move {
+        (Some(first), Some(pipe), clock),
+        move |(first, pipe, mut clock)| async move {
+            let mut pipe = pipe?;
             let piece = match first {
                 Some(first) => first?,
                 None => match tokio::time::timeout(keep_alive, pipe.next()).await {
-                    Ok(piece) => piece?,
-                    Err(_) => Bytes::from_static(sse::COMMENT_KEEPALIVE),
+                    Ok(piece) => {
+                        clock.heard = Instant::now();
+                        piece?
+                    }
+                    Err(_) => match pipe.owed.take_if(|owed| clock.is_over(owed)) {
+                        Some(owed) => return Some((owed.overdue(), (None, None, clock))),
+                        None => Bytes::from_static(sse::COMMENT_KEEPALIVE),
+                    },
                 },
             };
-            Some((piece, (None, pipe)))
+            Some((piece, (None, Some(pipe), clock)))
         },
     )));
     response.headers_mut().extend(headers);
     response
+}
+
+/// When the call began, and when something was heard of it.
+struct Clock {
+    began: Instant,
+    heard: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { began: now, heard: now }
+    }
+
+    fn is_over(&self, owed: &Owed) -> bool {
+        self.heard.elapsed() >= owed.silence || self.began.elapsed() >= owed.max
+    }
 }
 
 /// The answer to a stream that begins with an error for which the protocol has a status.

@@ -4,11 +4,11 @@
 //! - [`guard`]: Host and Origin, before every path
 //! - [`route`]: which door a path leads to
 //! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
-//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`] on the way back)
+//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
 //! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
-//! - [`server`]: the accept loop
+//! - [`server`]: the accept loop ([`stall`], [`overload`])
 
 pub mod batch;
 pub mod body;
@@ -18,6 +18,8 @@ pub mod events;
 pub mod guard;
 pub mod headers;
 pub mod log_filter;
+pub mod overload;
+pub mod owed;
 pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
@@ -25,6 +27,7 @@ pub mod reply;
 pub mod route;
 pub mod server;
 pub mod sse_client;
+pub mod stall;
 pub mod transparent;
 
 use std::sync::Arc;
@@ -40,12 +43,14 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::backends::{Served, Table};
+use crate::clients::Client;
 use crate::session::Sessions;
 use omcp_mcp::refusal::Refusal;
 
 use body::Body;
 use config::FrontConfig;
 use guard::Trust;
+use overload::Overload;
 use route::Route;
 pub use server::serve;
 use sse_client::SseClients;
@@ -58,6 +63,7 @@ pub struct Front {
     pub(crate) sse_clients: SseClients,
     /// The node stops: streams that never end by themselves end now.
     pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) overload: Overload,
     table: Arc<Table>,
 }
 
@@ -65,11 +71,12 @@ impl Front {
     pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
         let stopping = watch::Sender::new(false);
-        Self { config, trust, sessions, sse_clients: SseClients::default(), stopping, table }
+        let overload = Overload::new(config.memory_max);
+        Self { config, trust, sessions, sse_clients: SseClients::default(), stopping, overload, table }
     }
 
     /// Answers one request that passed the guard.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
         let (parts, mut body) = request.into_parts();
         if parts.method == Method::OPTIONS {
             return preflight(&self.trust, &parts.headers);
@@ -77,11 +84,13 @@ impl Front {
         let origin = parts.headers.get(ORIGIN).cloned();
         let mut response = match Route::of(parts.uri.path()) {
             Route::Mcp(name) => match self.served(name) {
-                Some(served) => endpoint::answer(self, served, parts, &mut body).await,
+                Some(served) => endpoint::answer(self, served, client, parts, &mut body).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
             Route::Sse(name) => match self.table.get(name) {
-                Some(served) => Box::pin(self.sse_client(&served, &parts.method, &parts.headers)).await,
+                Some(served) => {
+                    Box::pin(self.sse_client(&served, client, &parts.method, &parts.headers)).await
+                }
                 None => reply::unknown_path(parts.uri.path()),
             },
             Route::SseMessage(name) => Box::pin(sse_client::post(self, name, &parts, &mut body)).await,
@@ -101,14 +110,23 @@ impl Front {
         self.table.get(name)
     }
 
-    async fn sse_client(&self, served: &Arc<Served>, method: &Method, headers: &HeaderMap) -> Response<Body> {
+    async fn sse_client(
+        &self,
+        served: &Arc<Served>,
+        client: &Arc<Client>,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> Response<Body> {
         if method != Method::GET {
             return reply::method_not_allowed("GET");
         }
         if !headers::Accepts::names_events(headers) {
             return reply::refusal(&Refusal::not_acceptable("Accept must include text/event-stream"));
         }
-        sse_client::open(self, served).await
+        if self.overload.refuses_streams() {
+            return reply::overloaded();
+        }
+        sse_client::open(self, served, client).await
     }
 
     /// 128 random bits in visible ASCII: possession is the only proof of a session.

@@ -5,17 +5,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
+
+use super::body::Events;
+use super::events;
+use super::owed::Owed;
 
 /// A comment without the empty line after it: it may stand between any two lines, also inside an event.
 const COMMENT: Bytes = Bytes::from_static(b":\n");
 
 /// What silence leads to.
-#[derive(Clone, Copy, Debug)]
 pub enum Silence {
-    /// An event stream may be silent for ever; a comment after so long keeps proxies from giving up on it.
-    Comment(Duration),
+    /// An event stream may be silent; a comment after so long keeps proxies from giving up on it. If an
+    /// answer is owed, it may not be silent for ever.
+    Comment(Duration, Option<Owed>),
     /// Anything else has begun and has to go on: after so long it is given up.
     GiveUp(Duration),
 }
@@ -36,46 +42,83 @@ pub struct Passing<B> {
     /// Made at the first wait: most answers are there at once.
     timer: Option<Timer>,
     at_line_start: bool,
+    at_event_start: bool,
+    over: bool,
 }
 
 struct Timer {
+    began: Instant,
+    /// When the backend said something.
     heard: Instant,
+    /// When the client was told something.
+    told: Instant,
     sleep: Pin<Box<Sleep>>,
+}
+
+impl Timer {
+    fn new(after: Duration) -> Self {
+        let now = Instant::now();
+        Self { began: now, heard: now, told: now, sleep: Box::pin(tokio::time::sleep(after)) }
+    }
 }
 
 impl<B: HttpBody<Data = Bytes> + Unpin> Passing<B> {
     pub fn new(body: B, silence: Silence) -> Self {
         // What has announced its length takes no additions.
         let silence = match silence {
-            Silence::Comment(after) if body.size_hint().exact().is_some() => Silence::GiveUp(after),
+            Silence::Comment(after, _) if body.size_hint().exact().is_some() => Silence::GiveUp(after),
             silence => silence,
         };
-        Self { body, silence, timer: None, at_line_start: true }
+        Self { body, silence, timer: None, at_line_start: true, at_event_start: true, over: false }
+    }
+
+    /// Whether the last piece ended an event, so that another one may follow.
+    pub fn is_between_events(&self) -> bool {
+        self.at_event_start
     }
 
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, Broken<B::Error>>> {
-        let (Silence::Comment(after) | Silence::GiveUp(after)) = self.silence;
-        let now = Instant::now;
-        let Timer { heard, sleep } = self
-            .timer
-            .get_or_insert_with(|| Timer { heard: now(), sleep: Box::pin(tokio::time::sleep(after)) });
-        while sleep.as_mut().poll(context).is_ready() {
-            let silent = now() >= *heard + after;
+        let (Silence::Comment(after, _) | Silence::GiveUp(after)) = self.silence;
+        let timer = self.timer.get_or_insert_with(|| Timer::new(after));
+        while timer.sleep.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            let silent = now >= timer.told.max(timer.heard) + after;
             if silent {
-                *heard = now();
+                timer.told = now;
             }
-            sleep.as_mut().reset(*heard + after);
-            match self.silence {
+            timer.sleep.as_mut().reset(timer.told.max(timer.heard) + after);
+            match &self.silence {
                 Silence::GiveUp(_) if silent => {
                     return Poll::Ready(Err(Broken::Stalled { silent_ms: after.as_millis() }));
                 }
-                Silence::Comment(_) if silent && self.at_line_start => {
+                Silence::Comment(_, Some(owed))
+                    if now >= timer.heard + owed.silence || now >= timer.began + owed.max =>
+                {
+                    self.over = true;
+                    let silent_ms = owed.silence.as_millis();
+                    let told = self.at_event_start.then(|| Frame::data(owed.overdue()));
+                    return Poll::Ready(told.ok_or(Broken::Stalled { silent_ms }));
+                }
+                Silence::Comment(..) if silent && self.at_line_start => {
                     return Poll::Ready(Ok(Frame::data(COMMENT)));
                 }
                 _ => {}
             }
         }
         Poll::Pending
+    }
+
+    fn note(&mut self, data: &[u8]) {
+        let Some(last) = data.last() else { return };
+        self.at_event_start = match data {
+            b"\n" => self.at_line_start,
+            b"\r\n" => self.at_line_start,
+            _ => data.ends_with(b"\n\n") || data.ends_with(b"\n\r\n"),
+        };
+        self.at_line_start = *last == b'\n';
+        if let Some(timer) = &mut self.timer {
+            timer.heard = Instant::now();
+        }
     }
 }
 
@@ -88,26 +131,51 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Passing<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
+        if this.over {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             return this.poll_silence(context).map(Some);
         };
         if let Some(Ok(frame)) = &frame
-            && let Some(last) = frame.data_ref().and_then(|data| data.last())
+            && let Some(data) = frame.data_ref()
         {
-            this.at_line_start = *last == b'\n';
-            if let Some(timer) = &mut this.timer {
-                timer.heard = Instant::now();
-            }
+            this.note(data);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Broken::Upstream)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.over || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// An event stream that a node passes on until it stops: then its client is told to come back, if the
+/// moment allows it, and the stream ends.
+pub fn until_stopped<B>(passing: Passing<B>, stopping: watch::Receiver<bool>) -> Events
+where
+    B: HttpBody<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+{
+    Box::pin(stream::unfold(Some((passing, stopping)), |state| async move {
+        let (mut passing, mut stopping) = state?;
+        let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
+        tokio::select! {
+            piece = next(&mut passing) => piece.map(|piece| (piece, Some((passing, stopping)))),
+            () = stop => passing.is_between_events().then(|| (events::COME_BACK, None)),
+        }
+    }))
+}
+
+async fn next<B: HttpBody<Data = Bytes> + Unpin>(passing: &mut Passing<B>) -> Option<Bytes> {
+    loop {
+        let frame = std::future::poll_fn(|context| Pin::new(&mut *passing).poll_frame(context)).await;
+        if let Ok(data) = frame?.ok()?.into_data() {
+            return Some(data);
+        }
     }
 }
 
@@ -125,11 +193,11 @@ mod tests {
         pieces: &'static [(u64, &'static str)],
         open: u64,
     ) -> impl HttpBody<Data = Bytes, Error = String> + Unpin {
-        let pieces = futures_util::stream::iter(pieces).then(|(wait, text)| async move {
+        let pieces = stream::iter(pieces).then(|(wait, text)| async move {
             tokio::time::sleep(Duration::from_secs(*wait)).await;
             Ok::<_, String>(Frame::data(Bytes::from_static(text.as_bytes())))
         });
-        let tail = futures_util::stream::once(async move {
+        let tail = stream::once(async move {
             tokio::time::sleep(Duration::from_secs(open)).await;
             Ok(Frame::data(Bytes::new()))
         });
@@ -145,13 +213,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_silent_event_stream_gets_comments_between_its_lines() {
         let body = slow(&[(1, "data: a\n\n"), (40, "data: b"), (40, "c\n"), (20, "\n")], 0);
-        let seen = text(Passing::new(body, Silence::Comment(AFTER))).await;
+        let seen = text(Passing::new(body, Silence::Comment(AFTER, None))).await;
         assert_eq!(seen, "data: a\n\n:\n:\ndata: bc\n:\n\n", "never inside a line");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_silent_from_its_start_gets_comments_too() {
-        assert_eq!(text(Passing::new(slow(&[], 31), Silence::Comment(AFTER))).await, ":\n:\n");
+        assert_eq!(text(Passing::new(slow(&[], 31), Silence::Comment(AFTER, None))).await, ":\n:\n");
     }
 
     #[tokio::test(start_paused = true)]
@@ -161,5 +229,43 @@ mod tests {
         let stalled = slow(&[(1, "{"), (16, "}")], 0);
         let error = Passing::new(stalled, Silence::GiveUp(AFTER)).collect().await.unwrap_err();
         assert!(error.to_string().ends_with("nothing came for 15000 ms"), "{error}");
+    }
+
+    fn owed(silence: u64, max: u64) -> Silence {
+        let seconds = Duration::from_secs;
+        let (id, backend) = (Bytes::from_static(b"7"), "b".parse().unwrap());
+        let owed = Owed { id, backend, silence: seconds(silence), max: seconds(max) };
+        Silence::Comment(AFTER, Some(owed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_owed_may_not_stay_away_for_ever() {
+        for (pieces, silence, max) in [
+            (&[(1, "data: a\n\n")][..], 100, 1000),
+            (&[(50, "data: a\n\n"), (50, "data: b\n\n"), (50, "data: c\n\n")], 100, 120),
+        ] {
+            let seen = text(Passing::new(slow(pieces, 10_000), owed(silence, max))).await;
+            let last = seen.rsplit("data: ").next().unwrap();
+            let error: serde_json::Value = serde_json::from_str(last.trim()).unwrap();
+            assert_eq!((&error["id"], &error["error"]["data"]["reason"]), (&7.into(), &"timeout".into()));
+        }
+        let cut = Passing::new(slow(&[(1, "data: half")], 10_000), owed(100, 1000)).collect().await;
+        assert!(cut.is_err(), "nothing is put into the middle of an event");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_the_node_and_never_in_the_middle_of_an_event() {
+        for (piece, seen) in [("data: a\n\n", "data: a\n\nretry: 1000\n\n"), ("data: ha", "data: ha")] {
+            let pieces: &'static [(u64, &'static str)] = vec![(1, piece)].leak();
+            let stopping = watch::Sender::new(false);
+            let passing = Passing::new(slow(pieces, 10_000), Silence::Comment(Duration::from_secs(60), None));
+            let events = until_stopped(passing, stopping.subscribe());
+            let stop = async {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                stopping.send_replace(true);
+            };
+            let (pieces, ()) = tokio::join!(events.collect::<Vec<_>>(), stop);
+            assert_eq!(pieces.concat(), seen.as_bytes());
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use omcp_core::lifecycle::Isolation;
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
@@ -16,20 +17,27 @@ use super::events::{self, Follow};
 use super::headers::{self, Accepts};
 use super::{Front, reply};
 use crate::backends::Served;
-use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions};
-use crate::session::Session;
+use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
+use crate::backends::slots::Opened;
+use crate::clients::Client;
 use crate::session::event_id::{EventId, GENERAL, StreamId};
 use crate::session::stream_log::StreamLog;
+use crate::session::{Room, Session};
 
 /// For `initialize` to be answered, from the start of the process: package runners download first.
 const HANDSHAKE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Opens a session: a new connection, and the client's own handshake on it.
-pub async fn initialize(front: &Front, served: &Arc<Served>, request: &McpMessage) -> Response<Body> {
+pub async fn initialize(
+    front: &Front,
+    served: &Arc<Served>,
+    client: &Arc<Client>,
+    request: &McpMessage,
+) -> Response<Body> {
     let Some(labels) = Labels::of(request) else {
         return reply::accepted();
     };
-    match handshake(front, served, request).await {
+    match handshake(front, served, client, request).await {
         Ok((answer, None)) => refused(served, &labels, &answer),
         Ok((answer, Some(session))) => {
             let mut response = reply::json(labels.restore_response(&answer));
@@ -58,12 +66,16 @@ fn refused(served: &Served, labels: &Labels, answer: &McpMessage) -> Response<Bo
 async fn handshake(
     front: &Front,
     served: &Arc<Served>,
+    client: &Arc<Client>,
     request: &McpMessage,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
-    let room = front.sessions.room()?;
-    let connection = served.open_connection().await?;
+    let room = front.sessions.room(client)?;
+    if served.lifecycle().isolation == Isolation::Shared {
+        return join(front, served, room).await;
+    }
+    let Opened { connection, slot } = served.open_connection().await?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
-    let mut options = LaneOptions::new(Era::Legacy, served.runtime().call_timeout());
+    let mut options = served.lane_options(Era::Legacy, slot);
     options.unsolicited = Some(general.clone());
     let lane = Lane::start(connection, options);
     let answer = ask(&lane, request).await.inspect_err(|_| lane.close())?;
@@ -71,8 +83,36 @@ async fn handshake(
         lane.close();
         return Ok((answer, None));
     };
-    let session = Session::new(front.new_session_id(), served.clone(), lane, revision, general, room);
+    let session = Session::new(front.new_session_id(), served.clone(), lane, revision, general, room, None);
     Ok((answer, Some(Arc::new(session))))
+}
+
+/// A session on the connection that all of them share: the server was asked once, and has answered.
+async fn join(
+    front: &Front,
+    served: &Arc<Served>,
+    room: Room,
+) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
+    let shared = served.shared_legacy(HANDSHAKE_TIMEOUT).await?;
+    let answer = shared.answer().clone();
+    let Some(revision) = negotiated(&answer) else { return Ok((answer, None)) };
+    let general = Arc::new(StreamLog::new(served.name().as_str(), None));
+    let listener: Arc<dyn Sink> = general.clone();
+    shared.listen(&listener);
+    let (id, lane) = (front.new_session_id(), shared.lane().clone());
+    let session = Session::new(id, served.clone(), lane, revision, general, room, Some(shared));
+    Ok((answer, Some(Arc::new(session))))
+}
+
+/// The gateway's own answer: to pings, and to what a session may not change for the others that share its
+/// connection.
+pub fn answer_here(session: &Session, labels: &Labels, request: &McpMessage) -> Option<Bytes> {
+    let here = match request.method() {
+        Some(methods::PING) => true,
+        Some(methods::LOGGING_SET_LEVEL | methods::RESOURCES_UNSUBSCRIBE) => session.is_shared(),
+        _ => false,
+    };
+    here.then(|| pong(labels.id()))
 }
 
 async fn ask(lane: &Lane, request: &McpMessage) -> Result<McpMessage, GatewayError> {
@@ -87,7 +127,7 @@ async fn ask(lane: &Lane, request: &McpMessage) -> Result<McpMessage, GatewayErr
     loop {
         match inbox.next().await {
             Event::Final(message) => return Ok(message),
-            Event::Lost(error) => return Err(crate::backends::lane::again(&error)),
+            Event::Lost(error) | Event::Unsent(error) => return Err(crate::backends::lane::again(&error)),
             Event::Cancelled => return Err(GatewayError::closed("the handshake was cancelled")),
             Event::Message(_) => {}
         }
@@ -143,6 +183,10 @@ fn notify(session: &Session, message: McpMessage) -> Response<Body> {
 }
 
 fn forward(session: &Session, message: McpMessage) -> Response<Body> {
+    if session.is_shared() {
+        // Their server has been told what it is to know, and asks nothing.
+        return reply::accepted();
+    }
     if let Err(error) = session.lane().send(message) {
         tracing::debug!(backend = session.backend(), error = %error.chain(), "a message could not be forwarded");
     }
@@ -158,8 +202,8 @@ async fn request(
     let Some(labels) = Labels::of(message) else {
         return reply::accepted();
     };
-    if message.method() == Some(methods::PING) {
-        return reply::json(pong(labels.id()));
+    if let Some(answer) = answer_here(session, &labels, message) {
+        return reply::json(answer);
     }
     let id = Bytes::copy_from_slice(labels.id());
     match session.call(message, labels) {
@@ -206,11 +250,7 @@ async fn answer(
 ///
 /// # Errors
 /// 400 for a `Last-Event-ID` that is none of ours.
-pub fn listen(
-    session: &Session,
-    headers: &HeaderMap,
-    config: &FrontConfig,
-) -> Result<Response<Body>, Refusal> {
+pub fn listen(session: &Session, headers: &HeaderMap, front: &Front) -> Result<Response<Body>, Refusal> {
     let (place, log, follow) = match headers::value(headers, headers::LAST_EVENT_ID) {
         None => (StreamId::general(), Some(session.general().clone()), Follow::Shared),
         Some(last) => {
@@ -220,9 +260,14 @@ pub fn listen(
             (stream, log, if general { Follow::Again(number) } else { Follow::From(number) })
         }
     };
-    let events = match log {
-        Some(log) => events::resumable(log, place, follow, session.revision(), config.keep_alive),
-        None => events::lost(&place, session.backend()),
+    let Some(log) = log else {
+        return Ok(reply::event_stream(events::lost(&place, session.backend())));
     };
-    Ok(reply::event_stream(events))
+    let endless = place.number == GENERAL;
+    let events = events::resumable(log, place, follow, session.revision(), front.config.keep_alive);
+    if !endless {
+        return Ok(reply::event_stream(events));
+    }
+    let stopping = front.stopping.subscribe();
+    Ok(reply::event_stream(events::until_stopped(events, stopping, events::COME_BACK)))
 }

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::StreamExt;
 use http::{Response, StatusCode};
-use omcp_core::{GatewayError, McpMessage};
+use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::refusal::code;
@@ -24,20 +22,27 @@ pub async fn relay(
     accepts: Accepts,
     front: &Front,
 ) -> Response<Body> {
-    let id = message.id().map(Bytes::copy_from_slice);
-    let outcome = match served.modern_lane().await {
-        Ok(lane) => start(served, lane, &message),
-        Err(error) => Err(error),
-    };
-    match (outcome, id) {
-        (Ok(Some(call)), _) => call.answer(accepts, front).await,
-        (Ok(None), _) => reply::accepted(),
-        (Err(error), Some(id)) => {
-            served.note_failure(&error);
-            reply::failure(&id, served.name().as_str(), &error)
+    match begin(served, &message).await {
+        Ok(Some(call)) => call.answer(served, &message, accepts, front).await,
+        Ok(None) => reply::accepted(),
+        Err(error) => match message.id() {
+            Some(id) => {
+                served.note_failure(&error);
+                reply::failure(id, served.name().as_str(), &error)
+            }
+            // Nobody waits for the outcome of a notification.
+            None => reply::accepted(),
+        },
+    }
+}
+
+/// Starts a call. A lane that ended between its look-up and the call has not seen it: another is asked.
+async fn begin(served: &Arc<Served>, message: &McpMessage) -> Result<Option<Call>, GatewayError> {
+    match start(served, served.modern_lane().await?, message) {
+        Err(error) if error.kind() == ErrorKind::Closed => {
+            start(served, served.modern_lane().await?, message)
         }
-        // Nobody waits for the outcome of a notification.
-        (Err(_), None) => reply::accepted(),
+        started => started,
     }
 }
 
@@ -73,8 +78,16 @@ struct Call {
 
 impl Call {
     /// One JSON message if the answer is all there is, else a stream. The status waits for the first
-    /// event, because some errors have one of their own.
-    async fn answer(self, accepts: Accepts, front: &Front) -> Response<Body> {
+    /// event, because some errors have one of their own. What was lost before anything was heard of it is
+    /// sent once more, if that cannot do it twice or the backend allows it.
+    async fn answer(
+        mut self,
+        served: &Arc<Served>,
+        message: &McpMessage,
+        accepts: Accepts,
+        front: &Front,
+    ) -> Response<Body> {
+        let mut repeated = false;
         loop {
             let first = if accepts.events {
                 tokio::time::timeout(front.config.stream_after, self.inbox.next()).await.ok()
@@ -84,6 +97,15 @@ impl Call {
             match first {
                 Some(Event::Message(_)) if !accepts.events => {}
                 Some(Event::Message(message)) if self.is_unwanted(&message) => {}
+                Some(lost) if !repeated && may_repeat(served, message, &lost) => {
+                    repeated = true;
+                    served.note_repeat();
+                    match Box::pin(begin(served, message)).await {
+                        Ok(Some(call)) => self = call,
+                        Ok(None) => return reply::accepted(),
+                        Err(error) => return reply::failure(self.labels.id(), &self.backend, &error),
+                    }
+                }
                 Some(last) if last.is_last() && !(accepts.prefers_events && is_result(&last)) => {
                     return self.whole(last);
                 }
@@ -102,27 +124,38 @@ impl Call {
                 let status = status_of(&message);
                 reply::json_with_status(status, self.labels.restore_response(&message))
             }
-            Event::Lost(error) => reply::failure(self.labels.id(), &self.backend, &error),
+            Event::Lost(error) | Event::Unsent(error) => {
+                reply::failure(self.labels.id(), &self.backend, &error)
+            }
             Event::Message(_) | Event::Cancelled => reply::accepted(),
         }
     }
 
     fn stream(self, first: Option<Event>, front: &Front) -> Response<Body> {
         let Self { backend, labels, inbox, logs, endless, guard } = self;
+        let completed = endless.then(|| events::subscription_completed(labels.id()));
         let translate = move |event| match event {
             Event::Message(message) if !logs && message.method() == Some(methods::MESSAGE) => None,
             Event::Message(message) => Some(labels.restore_notification(&message)),
             Event::Final(message) => Some(labels.restore_response(&message)),
-            Event::Lost(error) => Some(failure::message(labels.id(), &backend, &error).into()),
+            Event::Lost(error) | Event::Unsent(error) => {
+                Some(failure::message(labels.id(), &backend, &error).into())
+            }
             Event::Cancelled => None,
         };
         let events = events::live(inbox, first, front.config.keep_alive, guard, translate);
-        if !endless {
-            return reply::event_stream(events);
-        }
-        let mut stopping = front.stopping.subscribe();
-        let stop = Box::pin(async move { drop(stopping.wait_for(|stop| *stop).await) });
-        reply::event_stream(Box::pin(events.take_until(stop)))
+        reply::event_stream(match completed {
+            Some(last) => events::until_stopped(events, front.stopping.subscribe(), last),
+            None => events,
+        })
+    }
+}
+
+fn may_repeat(served: &Served, message: &McpMessage, event: &Event) -> bool {
+    match event {
+        Event::Unsent(_) => true,
+        Event::Lost(error) => error.kind() == ErrorKind::Closed && served.may_repeat(message),
+        Event::Message(_) | Event::Final(_) | Event::Cancelled => false,
     }
 }
 

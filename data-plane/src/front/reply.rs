@@ -1,7 +1,7 @@
 //! The only place where refusals and errors become HTTP answers.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use omcp_core::GatewayError;
 use omcp_mcp::refusal::{Refusal, code};
@@ -71,6 +71,21 @@ pub fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
 pub fn unavailable(error: &GatewayError) -> Response<Body> {
     let text = json!({ "error": error.chain(), "reason": error.code() });
     with_type(StatusCode::SERVICE_UNAVAILABLE, JSON, text.to_string().into_bytes().into())
+}
+
+/// This client holds as much as it may, or the node has no room for more streams.
+pub fn too_many(text: &'static str) -> Response<Body> {
+    retry_after(plain(StatusCode::TOO_MANY_REQUESTS, text))
+}
+
+/// The node is short of memory.
+pub fn overloaded() -> Response<Body> {
+    retry_after(plain(StatusCode::SERVICE_UNAVAILABLE, "this node is short of memory: try another one"))
+}
+
+fn retry_after(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 pub fn method_not_allowed(allow: &'static str) -> Response<Body> {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -16,11 +17,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Front;
 use super::body::Body;
 use super::config::FrontConfig;
 use super::guard::{Guard, Trust};
+use super::stall::Stalling;
+use super::{Front, reply};
 use crate::backends::Table;
+use crate::clients::{Client, Clients, Holding};
 
 /// After an accept error such as "too many open files": spinning would make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,13 +41,13 @@ pub async fn serve(
 ) -> io::Result<()> {
     let trust = Arc::new(Trust::new(&config, listener.local_addr()?));
     let front = Arc::new(Front::new(table, config, trust.clone()));
-    let service = Arc::new(Guard { trust, inner: Answer(front.clone()) });
     let graceful = GracefulShutdown::new();
     // Dropped at the end, which cuts what is still open.
     let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept(&listener, &front, service, &graceful, &mut connections) => {}
+        () = accept(&listener, &front, &trust, &graceful, &mut connections) => {}
         () = front.sessions.sweep() => {}
+        () = front.overload.watch() => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
     }
     drop(listener);
@@ -54,9 +57,8 @@ pub async fn serve(
 
 /// Streams that never end by themselves are ended at once, calls may finish.
 async fn drain(front: &Front, graceful: GracefulShutdown) {
-    front.sessions.end_streams();
-    front.sse_clients.close_all();
     front.stopping.send_replace(true);
+    front.sse_clients.end_when_quiet();
     let drained = tokio::time::timeout(front.config.drain_timeout, graceful.shutdown()).await;
     if drained.is_err() {
         tracing::info!("streams were still open at the end of the drain time and are cut");
@@ -66,41 +68,54 @@ async fn drain(front: &Front, graceful: GracefulShutdown) {
 
 async fn accept(
     listener: &TcpListener,
-    front: &Front,
-    service: Door,
+    front: &Arc<Front>,
+    trust: &Arc<Trust>,
     graceful: &GracefulShutdown,
     connections: &mut JoinSet<()>,
 ) {
     let room = Arc::new(Semaphore::new(front.config.connections_max));
+    let clients = Clients::new(front.config.clients);
     let http = protocol(&front.config);
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = connection(stream, &http, service.clone(), graceful);
         while connections.try_join_next().is_some() {}
+        if front.overload.refuses_connections() {
+            tracing::debug!(%address, "a connection is refused: memory runs out");
+            continue;
+        }
+        let Some((client, held)) = clients.connect(address.ip()) else {
+            tracing::debug!(%address, "a connection is refused: its address has as many as it may");
+            continue;
+        };
+        let inner = Answer { front: front.clone(), client };
+        let service = Arc::new(Guard { trust: trust.clone(), inner });
+        let connection = connection(stream, &front.config, &http, service, graceful);
         connections.spawn(async move {
             connection.await;
-            drop(permit);
+            drop((permit, held));
         });
     }
 }
 
 fn connection(
     stream: TcpStream,
+    config: &FrontConfig,
     http: &auto::Builder<TokioExecutor>,
     service: Door,
     graceful: &GracefulShutdown,
 ) -> impl Future<Output = ()> + Send + use<> {
     drop(stream.set_nodelay(true));
+    let stream = Stalling::new(stream, config.write_stall);
     let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     async move {
@@ -129,8 +144,11 @@ fn protocol(config: &FrontConfig) -> auto::Builder<TokioExecutor> {
 /// What every connection talks to.
 type Door = Arc<Guard<Answer>>;
 
-/// [`Front::answer`] as a service.
-struct Answer(Arc<Front>);
+/// [`Front::answer`] as a service of one connection.
+struct Answer {
+    front: Arc<Front>,
+    client: Arc<Client>,
+}
 
 impl Service<Request<Incoming>> for Answer {
     type Response = Response<Body>;
@@ -138,7 +156,26 @@ impl Service<Request<Incoming>> for Answer {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let front = self.0.clone();
-        Box::pin(async move { Ok(front.answer(request).await) })
+        let (front, client) = (self.front.clone(), self.client.clone());
+        Box::pin(async move {
+            let Some(_call) = client.hold(Holding::Call) else {
+                return Ok(reply::too_many("your address has as many calls in flight as it may"));
+            };
+            Ok(held(front.answer(request, &client).await, &client))
+        })
     }
+}
+
+/// Counts a stream of the client until it ends.
+fn held(response: Response<Body>, client: &Arc<Client>) -> Response<Body> {
+    if !matches!(response.body(), Body::Events(_)) {
+        return response;
+    }
+    let Some(held) = client.hold(Holding::Stream) else {
+        return reply::too_many("your address has as many streams open as it may");
+    };
+    response.map(|body| match body {
+        Body::Events(events) => Body::Events(Box::pin(events.inspect(move |_| _ = &held))),
+        body => body,
+    })
 }

@@ -16,13 +16,15 @@ use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::Era;
 use omcp_mcp::sse;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{self, Body, Events};
 use super::{Front, events, headers, relay_legacy, reply};
-use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions, Sink};
+use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
+use crate::backends::slots::Opened;
 use crate::backends::{Served, SessionGuard};
+use crate::clients::Client as ClientAddress;
 use crate::failure;
+use crate::session::Room;
 
 /// The open streams of this node.
 #[derive(Default)]
@@ -41,12 +43,12 @@ struct Client {
     out: Arc<Inbox>,
     calls: Calls,
     _counted: SessionGuard,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 /// GET: opens the stream. Its first event names the URL to post to.
-pub async fn open(front: &Front, served: &Arc<Served>) -> Response<Body> {
-    match connect(front, served).await {
+pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddress>) -> Response<Body> {
+    match connect(front, served, address).await {
         Ok(client) => {
             let id = front.new_session_id();
             let endpoint = format!("/sse/{}/message?sessionId={id}", served.name());
@@ -72,13 +74,18 @@ fn end_with_definition(client: &Arc<Client>) {
     });
 }
 
-async fn connect(front: &Front, served: &Arc<Served>) -> Result<Arc<Client>, GatewayError> {
-    let room = front.sessions.room()?;
+async fn connect(
+    front: &Front,
+    served: &Arc<Served>,
+    address: &Arc<ClientAddress>,
+) -> Result<Arc<Client>, GatewayError> {
+    let room = front.sessions.room(address)?;
     served.ready().await?;
     let out = Inbox::new();
-    let mut options = LaneOptions::new(Era::Legacy, served.runtime().call_timeout());
+    let Opened { connection, slot } = served.open_connection().await?;
+    let mut options = served.lane_options(Era::Legacy, slot);
     options.unsolicited = Some(out.clone());
-    let lane = Lane::start(served.open_connection().await?, options);
+    let lane = Lane::start(connection, options);
     let counted = served.track_session(lane.pid());
     Ok(Arc::new(Client {
         served: served.clone(),
@@ -105,7 +112,7 @@ fn stream_of(out: Arc<Inbox>, endpoint: String, keep_alive: Duration, entry: Ent
             Ok(Event::Message(message) | Event::Final(message)) => {
                 Some((events::encode(message.bytes()), (None, out, false, entry)))
             }
-            Ok(Event::Lost(_) | Event::Cancelled) => None,
+            Ok(Event::Lost(_) | Event::Unsent(_) | Event::Cancelled) => None,
         }
     }))
 }
@@ -208,7 +215,9 @@ impl Sink for Translated {
         let message = match event {
             Event::Message(message) => self.labels.restore_notification(&message),
             Event::Final(message) => self.labels.restore_response(&message),
-            Event::Lost(error) => failure::message(self.labels.id(), &self.backend, &error).into(),
+            Event::Lost(error) | Event::Unsent(error) => {
+                failure::message(self.labels.id(), &self.backend, &error).into()
+            }
             Event::Cancelled => return true,
         };
         let taken = self.out.event(Event::Message(McpMessage::trusted(message)));
@@ -230,9 +239,9 @@ impl SseClients {
         self.lock().get(id).cloned()
     }
 
-    /// Ends all streams: the node stops.
-    pub fn close_all(&self) {
-        self.lock().values().for_each(|client| client.lane.close());
+    /// Ends each stream when its last call has ended: the node stops.
+    pub fn end_when_quiet(&self) {
+        self.lock().values().for_each(|client| client.lane.close_when_quiet());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {

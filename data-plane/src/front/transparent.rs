@@ -12,15 +12,14 @@ use http::{HeaderMap, Method, Response, StatusCode, Version};
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::admit::HeaderView;
 use omcp_mcp::envelope::Kind;
+use omcp_mcp::methods;
 
 use super::body::Body;
-use super::config::FrontConfig;
-use super::headers;
 use super::log_filter::{self, EventPipe};
-use super::passing::{Passing, Silence};
-use super::reply;
+use super::owed::Owed;
+use super::passing::{self, Passing, Silence};
+use super::{Front, events, headers, reply};
 use crate::backends::Served;
-use crate::failure;
 use crate::upstream::{Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
@@ -37,13 +36,13 @@ pub struct Passage<'a> {
     pub method: Method,
     /// As the client sent them.
     pub headers: HeaderMap,
-    pub config: &'a FrontConfig,
+    pub front: &'a Front,
 }
 
 impl Passage<'_> {
     /// A modern request or notification.
     pub async fn modern(self, message: &McpMessage) -> Response<Body> {
-        let (served, config) = (self.served, self.config);
+        let (served, front) = (self.served, self.front);
         let response = match self.send(Some(message), message.bytes().clone()).await {
             Ok(response) => response,
             Err(failure) => return failure,
@@ -52,23 +51,40 @@ impl Passage<'_> {
             return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
         }
         let logs = message.envelope().log_level_range().is_some();
-        let lost = GatewayError::closed("the backend's stream ended before its answer");
-        let lost = message.id().map(|id| failure::message(id, served.name().as_str(), &lost));
+        let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+        let owed = Owed::of(served, message).filter(|_| !endless);
         let (head, body) = response.into_parts();
-        let pipe = EventPipe::new(body, logs, lost.map(Bytes::from));
-        Box::pin(log_filter::answer(pipe, for_client(head.headers), config)).await
+        let pipe = EventPipe::new(body, logs, owed);
+        let answer = Box::pin(log_filter::answer(pipe, for_client(head.headers), &front.config)).await;
+        match message.id().filter(|_| endless) {
+            Some(id) => ended_at_stop(answer, events::subscription_completed(id), front),
+            None => answer,
+        }
     }
 
     /// Anything of a legacy client; `message` if it is one message.
     pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
-        let (served, keep_alive) = (self.served, self.config.keep_alive);
-        match self.send(message, body).await {
-            Ok(response) if is_event_stream(response.headers()) => {
-                pass(response, Silence::Comment(keep_alive))
-            }
-            Ok(response) => pass(response, Silence::GiveUp(served.runtime().call_timeout())),
-            Err(failure) => failure,
+        let (served, front) = (self.served, self.front);
+        let endless = self.method == Method::GET;
+        let response = match self.send(message, body).await {
+            Ok(response) => response,
+            Err(failure) => return failure,
+        };
+        if !is_event_stream(response.headers()) {
+            return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
         }
+        let owed = message.and_then(|message| Owed::of(served, message));
+        let silence = Silence::Comment(front.config.keep_alive, owed);
+        if !endless {
+            return pass(response, silence);
+        }
+        let (mut head, body) = response.into_parts();
+        head.headers = for_client(head.headers);
+        head.headers.remove(CONTENT_LENGTH);
+        head.version = Version::HTTP_11;
+        let passing = Passing::new(body, silence);
+        let events = passing::until_stopped(passing, front.stopping.subscribe());
+        Response::from_parts(head, Body::Events(events))
     }
 
     /// The backend's answer, or ours if it gave none or one that is about our credentials or its health.
@@ -77,9 +93,21 @@ impl Passage<'_> {
         message: Option<&McpMessage>,
         body: Bytes,
     ) -> Result<Response<Streamed>, Response<Body>> {
-        let Self { served, upstream, method, headers, config: _ } = self;
+        let Self { served, upstream, method, headers, front: _ } = self;
+        if let Some(error) = served.refuses() {
+            return Err(failure(served, &method, message, &error));
+        }
         let timeout = if method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
-        let error = match upstream.send(method.clone(), for_backend(headers), body, timeout).await {
+        let headers = for_backend(headers);
+        let again = message.filter(|message| served.may_repeat(message)).map(|_| headers.clone());
+        let mut answer = upstream.send(method.clone(), headers, body.clone(), timeout).await;
+        if let (Err(error), Some(headers)) = (&answer, again)
+            && error.kind() == ErrorKind::Closed
+        {
+            served.note_repeat();
+            answer = Box::pin(upstream.send(method.clone(), headers, body, timeout)).await;
+        }
+        let error = match answer {
             Ok(response) => {
                 let (status, complaint) = (response.status(), complaint(response.status()));
                 if !OUTAGES.contains(&status) {
@@ -163,6 +191,14 @@ fn only(headers: HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     }
     let passing = headers.iter().filter(|(name, _)| passes(name));
     passing.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// A stream that would last for ever ends with these words when the node stops.
+fn ended_at_stop(answer: Response<Body>, last: Bytes, front: &Front) -> Response<Body> {
+    answer.map(|body| match body {
+        Body::Events(events) => Body::Events(events::until_stopped(events, front.stopping.subscribe(), last)),
+        body => body,
+    })
 }
 
 fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::backends::BackendLimits;
 use crate::backends::stub::{Stub, spec};
 use crate::front::config::FrontConfig;
 use crate::sync::held::Held;
@@ -29,6 +30,8 @@ fn config(state_dir: &Path) -> NodeConfig {
         insecure_listen: false,
         advertise_url: None,
         plugins: Vec::new(),
+        shutdown_delay: Duration::ZERO,
+        backends: BackendLimits::default(),
         front: FrontConfig { drain_timeout: Duration::from_millis(200), ..FrontConfig::default() },
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::revision::Revision;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::Room;
 use super::event_id::GENERAL;
 use super::stream_log::StreamLog;
 use crate::backends::lane::{CallTraits, Labels, Lane};
-use crate::backends::{Served, SessionGuard};
+use crate::backends::{Served, SessionGuard, SharedLegacy};
 
 /// Answered streams that a session keeps for a client that may resume them.
 const FINISHED_MAX: usize = 32;
@@ -26,12 +26,14 @@ pub struct Session {
     id: String,
     backend: Arc<Served>,
     lane: Lane,
+    /// The connection is not its own.
+    shared: Option<Arc<SharedLegacy>>,
     revision: Revision,
     general: Arc<StreamLog>,
     state: Mutex<State>,
     next_stream: AtomicU64,
     _counted: SessionGuard,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
 
 struct State {
@@ -63,7 +65,8 @@ impl Session {
         lane: Lane,
         revision: Revision,
         general: Arc<StreamLog>,
-        room: OwnedSemaphorePermit,
+        room: Room,
+        shared: Option<Arc<SharedLegacy>>,
     ) -> Self {
         let counted = backend.track_session(lane.pid());
         let state = State { streams: BTreeMap::new(), calls: HashMap::new(), used: Instant::now() };
@@ -72,6 +75,7 @@ impl Session {
             id,
             backend,
             lane,
+            shared,
             revision,
             general,
             state: Mutex::new(state),
@@ -95,6 +99,11 @@ impl Session {
 
     pub fn lane(&self) -> &Lane {
         &self.lane
+    }
+
+    /// Whether other sessions use the same connection.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// Starts a request of the client. Its events are in the log, under the number returned.
@@ -151,10 +160,14 @@ impl Session {
 
     /// Time since it was last used: a stream that is read and a call in flight are use.
     pub fn idle_for(&self) -> Duration {
-        if self.lane.in_flight() > 0 || self.general.unread_since().is_none() {
+        if self.is_busy() || self.general.unread_since().is_none() {
             self.touch();
         }
         self.lock().used.elapsed()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.lock().calls.values().any(|(_, log)| !log.has_ended())
     }
 
     pub fn is_open(&self) -> bool {
@@ -166,9 +179,19 @@ impl Session {
         self.backend.is_closed()
     }
 
+    /// It has lived as long as its backend allows, and nothing is under way.
+    pub fn is_worn_out(&self) -> bool {
+        let lifetime_max = self.backend.lifecycle().lifetime_max;
+        lifetime_max.is_some_and(|max| self.lane.born().elapsed() >= max) && !self.is_busy()
+    }
+
     pub fn close(&self) {
-        self.lane.close();
         self.general.end();
+        if !self.is_shared() {
+            return self.lane.close();
+        }
+        let calls: Vec<u64> = self.lock().calls.drain().map(|(_, (minted, _))| minted).collect();
+        calls.into_iter().for_each(|minted| self.lane.cancel(minted, "the session ended"));
     }
 
     /// Gives up calls whose client has been away too long, and forgets their streams.

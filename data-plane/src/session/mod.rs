@@ -1,5 +1,5 @@
 //! Legacy clients with a backend that is a pipe: each session has a lane, and so a process or
-//! connection, of its own.
+//! connection, of its own, unless its backend lets sessions share one.
 //!
 //! - [`conversation`]: one client's conversation
 //! - [`stream_log`]: one resumable stream of it
@@ -19,11 +19,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use conversation::Session;
 
+use crate::clients::{Client, Held, Holding};
+
 /// How often idle sessions and unread streams are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// For all sessions to end: the steps from closed input to SIGKILL take 5 s.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(8);
+
+/// What one session takes of a node.
+pub struct Room {
+    _permit: OwnedSemaphorePermit,
+    _held: Held,
+}
 
 /// All sessions of this node.
 pub struct Sessions {
@@ -40,16 +48,19 @@ impl Sessions {
         Self { sessions: Mutex::default(), room, sessions_max, idle, replay_window }
     }
 
-    /// Room for one more session, for as long as the permit lives.
+    /// Room for one more session of this client, for as long as it is held.
     ///
     /// # Errors
-    /// `Limit` if the node has as many sessions as it may have.
-    pub fn room(&self) -> Result<OwnedSemaphorePermit, GatewayError> {
-        self.room.clone().try_acquire_owned().map_err(|_| {
-            let context =
-                format!("this node has {} sessions, as many as it may; end some", self.sessions_max);
-            GatewayError::new(ErrorKind::Limit, context)
-        })
+    /// `Limit` if the node or the client has as many sessions as it may have.
+    pub fn room(&self, client: &Arc<Client>) -> Result<Room, GatewayError> {
+        let full = |context: String| GatewayError::new(ErrorKind::Limit, context);
+        let permit = self.room.clone().try_acquire_owned().map_err(|_| {
+            full(format!("this node has {} sessions, as many as it may; end some", self.sessions_max))
+        })?;
+        let held = client.hold(Holding::Session).ok_or_else(|| {
+            full("your address has as many sessions with this node as it may; end some".to_owned())
+        })?;
+        Ok(Room { _permit: permit, _held: held })
     }
 
     pub fn insert(&self, session: Arc<Session>) {
@@ -75,16 +86,12 @@ impl Sessions {
         true
     }
 
-    /// Ends the streams that would otherwise last for ever; calls go on.
-    pub fn end_streams(&self) {
-        self.lock().values().for_each(|session| session.general().end());
-    }
-
     /// Ends all sessions and waits until their processes are gone.
     pub async fn close_all(&self) {
         let sessions: Vec<_> = self.lock().drain().map(|(_, session)| session).collect();
         sessions.iter().for_each(|session| session.close());
-        let gone = join_all(sessions.iter().map(|session| session.lane().closed()));
+        let own = sessions.iter().filter(|session| !session.is_shared());
+        let gone = join_all(own.map(|session| session.lane().closed()));
         if tokio::time::timeout(CLOSE_DEADLINE, gone).await.is_err() {
             tracing::warn!("some sessions did not end in time");
         }
@@ -102,7 +109,10 @@ impl Sessions {
     fn sweep_once(&self) {
         self.lock().retain(|_, session| {
             session.forget_unread(self.replay_window);
-            let keep = session.is_open() && session.idle_for() < self.idle && !session.is_overdue();
+            let keep = session.is_open()
+                && session.idle_for() < self.idle
+                && !session.is_overdue()
+                && !session.is_worn_out();
             if !keep {
                 session.close();
             }

@@ -196,10 +196,10 @@ impl Sink for StreamLog {
             }
             (Event::Message(message), None) => self.push(message.into_bytes(), false),
             (Event::Final(message), Some(labels)) => self.push(labels.restore_response(&message), true),
-            (Event::Lost(error), Some(labels)) => {
+            (Event::Lost(error) | Event::Unsent(error), Some(labels)) => {
                 self.push(failure::message(labels.id(), &self.backend, &error).into(), true);
             }
-            (Event::Cancelled, _) | (Event::Lost(_), None) => self.end(),
+            (Event::Cancelled, _) | (Event::Lost(_) | Event::Unsent(_), None) => self.end(),
             (Event::Final(_), None) => {}
         }
         true

@@ -71,6 +71,7 @@ impl Outbox {
             rejected: if changed { rejected } else { Vec::new() },
             rejected_count: u32::try_from(count).unwrap_or(u32::MAX),
             held_mass_removal: session.holds_back(),
+            drained: session.is_drained(),
         }
     }
 }

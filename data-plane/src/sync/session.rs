@@ -74,6 +74,8 @@ pub struct Session {
     /// The other epoch's content that waits for a person's consent.
     withheld: Option<Held>,
     resync: bool,
+    /// Somebody took the node out of service.
+    drained: bool,
     // Of the present stream only:
     epoch: Option<Epoch>,
     staging: Option<Staging>,
@@ -89,6 +91,7 @@ impl Session {
             source,
             withheld: None,
             resync: false,
+            drained: false,
             epoch: None,
             staging: None,
             pending: Vec::new(),
@@ -101,6 +104,11 @@ impl Session {
 
     pub fn source(&self) -> ResumeSource {
         self.source
+    }
+
+    /// Whether somebody took the node out of service.
+    pub fn is_drained(&self) -> bool {
+        self.drained
     }
 
     /// Whether a removal is held back.
@@ -288,6 +296,11 @@ impl Session {
         match directive {
             Directive::ReconnectWithinMs(spread_ms) => Some(Action::Reconnect(spread_ms)),
             Directive::AcceptMassRemoval(_) => self.withheld.take().map(|withheld| self.replace(withheld)),
+            Directive::Drain(drain) => {
+                tracing::info!(drain, "the node is taken out of service, or back");
+                self.drained = drain;
+                Some(Action::Ack)
+            }
             Directive::Resync(_) => {
                 self.resync = true;
                 Some(Action::Resync)

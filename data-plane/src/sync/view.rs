@@ -23,6 +23,8 @@ pub struct View {
     pub heard: Option<Instant>,
     /// A removal of most backends waits for consent.
     pub held_mass_removal: bool,
+    /// Somebody took the node out of service.
+    pub drained: bool,
     /// Rejections that the set does not know of: what has no usable name.
     pub misnamed: Vec<Rejection>,
     /// Why the last stream ended, until the next one begins.
@@ -43,6 +45,7 @@ impl View {
             connected: false,
             heard: None,
             held_mass_removal: session.holds_back(),
+            drained: session.is_drained(),
             misnamed: held.rejections(),
             last_error: String::new(),
         }

@@ -2,10 +2,12 @@
 //!
 //! - [`dial`]: TCP, TLS and the HTTP handshake
 //! - [`pool`]: idle connections, newest first
+//! - [`room`]: how many calls may be in flight, and how many wait
 //! - [`streamed`]: an answer's body, which gives its connection back at the end
 
 mod dial;
 mod pool;
+mod room;
 mod streamed;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
 
 use dial::{Dialer, Link};
 use pool::Pool;
+use room::Room;
 pub use streamed::Streamed;
 
 /// One HTTP endpoint and the connections to it.
@@ -33,12 +36,17 @@ pub struct Upstream {
     host: HeaderValue,
     headers: HeaderMap,
     redaction: Redaction,
+    room: Room,
 }
 
 impl Upstream {
     /// # Errors
     /// `InvalidSettings` if the URL or a header cannot be sent; the header's value is not repeated.
-    pub fn new(settings: &HttpUpstream, redaction: Redaction) -> Result<Self, GatewayError> {
+    pub fn new(
+        settings: &HttpUpstream,
+        calls_max: usize,
+        redaction: Redaction,
+    ) -> Result<Self, GatewayError> {
         let target: Uri = settings.url.parse().map_err(|_| invalid("url: is not a URL"))?;
         let authority = target.authority().ok_or_else(|| invalid("url: has no host"))?;
         let host =
@@ -46,7 +54,8 @@ impl Upstream {
         let path = target.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let headers = parse_headers(&settings.headers)?;
         let dialer = Dialer::new(&target, settings.connect_timeout);
-        Ok(Self { dialer, pool: Arc::new(Pool::default()), target, path, host, headers, redaction })
+        let room = Room::new(calls_max);
+        Ok(Self { dialer, pool: Arc::new(Pool::default()), target, path, host, headers, redaction, room })
     }
 
     /// Sends one request and waits for the head of its answer.
@@ -55,7 +64,8 @@ impl Upstream {
     /// was sent.
     ///
     /// # Errors
-    /// `Unreachable`, `Timeout` (connecting, or no head within `timeout`), `Closed`.
+    /// `Unreachable`, `Timeout` (connecting, or no head within `timeout`), `Closed`; `Limit` if a call finds
+    /// as many in flight as there may be. What lasts for ever (a GET) is not counted.
     pub async fn send(
         &self,
         method: Method,
@@ -63,6 +73,7 @@ impl Upstream {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response<Streamed>, GatewayError> {
+        let place = if method == Method::POST { Some(self.room.enter().await?) } else { None };
         // Pinned here and not moved into the timer: futures that move are kept twice.
         let exchange = std::pin::pin!(self.exchange(self.request(method, headers, body)));
         let answered = tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
@@ -71,7 +82,8 @@ impl Upstream {
                 timeout.as_millis()
             )))
         });
-        answered.map_err(|error| self.redaction.error(error))
+        let answer = answered.map_err(|error| self.redaction.error(error))?;
+        Ok(answer.map(|body| body.holding(place)))
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Streamed>, GatewayError> {

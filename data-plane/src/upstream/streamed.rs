@@ -11,20 +11,28 @@ use hyper::body::Incoming;
 
 use super::dial::Link;
 use super::pool::Pool;
+use super::room::Place;
 
 pub struct Streamed {
     body: Incoming,
     link: Option<Link>,
     pool: Weak<Pool>,
+    place: Option<Place>,
 }
 
 impl Streamed {
     pub(super) fn new(body: Incoming, link: Link, pool: &Arc<Pool>) -> Self {
-        let mut streamed = Self { body, link: Some(link), pool: Arc::downgrade(pool) };
+        let mut streamed = Self { body, link: Some(link), pool: Arc::downgrade(pool), place: None };
         if streamed.body.is_end_stream() || streamed.link.as_ref().is_some_and(Link::is_http2) {
             streamed.give_back();
         }
         streamed
+    }
+
+    /// Takes the place of its call along, until its end.
+    pub(super) fn holding(mut self, place: Option<Place>) -> Self {
+        self.place = place.filter(|_| !self.body.is_end_stream());
+        self
     }
 
     fn give_back(&mut self) {
@@ -50,6 +58,7 @@ impl Body for Streamed {
             _ => false,
         };
         if ended {
+            this.place = None;
             this.give_back();
         }
         polled

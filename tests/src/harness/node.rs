@@ -105,6 +105,7 @@ impl Node {
         let mut command = Command::new(process::program(&self.program));
         command.args(["--name", &self.name, "--control-plane", &self.control_plane]);
         command.args(["--listen", mcp, "--admin-listen", admin, "--drain-timeout-ms", "2000"]);
+        command.args(["--shutdown-delay-ms", "0"]);
         command.arg("--state-dir").arg(&self.state);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Process::start(&self.name, &mut command)

@@ -23,6 +23,11 @@ fn yaml_looks_as_people_write_it() {
     let spec = postgres.spec.as_mut().unwrap();
     spec.display_name = "PostgreSQL: tools".into();
     spec.tags = vec!["database".into(), "production".into()];
+    spec.lifecycle = Some(omcp_proto::v1::Lifecycle {
+        idle_timeout_ms: Some(60_000),
+        retry: "idempotent".into(),
+        ..Default::default()
+    });
     spec.env = [("PGPASSWORD".to_owned(), "${PGPASSWORD}".to_owned())].into();
     let text = write::yaml(&write::manifest(&[postgres, backend("b", "tcp", "")]));
     assert_eq!(
@@ -41,6 +46,9 @@ fn yaml_looks_as_people_write_it() {
       none: []
     env:
       PGPASSWORD: "${PGPASSWORD}"
+    lifecycle:
+      idle_timeout_ms: 60000
+      retry: idempotent
   - id: b
     runtime:
       type: tcp

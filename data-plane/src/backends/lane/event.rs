@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use omcp_core::{GatewayError, McpMessage};
 
-/// One event of a call. `Final`, `Lost` and `Cancelled` are the last of theirs.
+/// One event of a call. `Message` alone is not the last one.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A notification or a request of the peer that belongs to the call.
@@ -13,6 +13,8 @@ pub enum Event {
     Final(McpMessage),
     /// There will be no response; whether the call was executed is unknown.
     Lost(Arc<GatewayError>),
+    /// There will be no response; not a byte of the call has left.
+    Unsent(Arc<GatewayError>),
     /// The call was cancelled at the caller's wish.
     Cancelled,
 }

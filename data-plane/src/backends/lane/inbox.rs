@@ -9,6 +9,8 @@ use super::event::{Event, Sink};
 
 /// Events a slow caller may leave unread; then its call is cancelled, so that it delays nobody else.
 const EVENTS_MAX: usize = 1024;
+/// Bytes of these; a single message may be larger. A slow caller holds no more of the node's memory.
+const UNREAD_LEN_MAX: usize = 4 * 1024 * 1024;
 
 /// A bounded queue with one reader. Empty ones cost one small allocation.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<Event>,
+    /// Bytes of the messages in them.
+    unread_len: usize,
     reader: Option<Waker>,
 }
 
@@ -36,7 +40,10 @@ impl Inbox {
     pub fn poll_next(&self, waker: &Waker) -> Poll<Event> {
         let mut state = self.lock();
         match state.events.pop_front() {
-            Some(event) => Poll::Ready(event),
+            Some(event) => {
+                state.unread_len -= len(&event);
+                Poll::Ready(event)
+            }
             None => {
                 if !state.reader.as_ref().is_some_and(|reader| reader.will_wake(waker)) {
                     state.reader = Some(waker.clone());
@@ -63,9 +70,13 @@ impl Sink for Inbox {
         }
         let reader = {
             let mut state = self.lock();
-            if state.events.len() >= EVENTS_MAX && !event.is_last() {
+            let unread_len = state.unread_len + len(&event);
+            let full =
+                state.events.len() >= EVENTS_MAX || (unread_len > UNREAD_LEN_MAX && !state.events.is_empty());
+            if full && !event.is_last() {
                 return false;
             }
+            state.unread_len = unread_len;
             state.events.push_back(event);
             state.reader.take()
         };
@@ -73,5 +84,12 @@ impl Sink for Inbox {
             reader.wake();
         }
         true
+    }
+}
+
+fn len(event: &Event) -> usize {
+    match event {
+        Event::Message(message) | Event::Final(message) => message.bytes().len(),
+        Event::Lost(_) | Event::Unsent(_) | Event::Cancelled => 0,
     }
 }

@@ -5,8 +5,10 @@
 //! - [`inbox`]: a caller's bounded queue of those
 //! - [`labels`]: what the client calls its request, put back on the way to it
 //! - [`pending`]: the calls in flight, oldest first
+//! - [`counts`]: what became of calls, for metrics
 //! - `task`: the owner
 
+pub mod counts;
 pub mod event;
 pub mod inbox;
 pub mod labels;
@@ -22,19 +24,23 @@ use bytes::Bytes;
 use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::revision::Era;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
+use super::limits::BackendLimits;
+use super::slots::Slot;
+
+pub use counts::CallCounts;
 pub use event::{Event, Sink};
 pub use inbox::Inbox;
 pub use labels::Labels;
 pub use pending::CallTraits;
 use pending::Counters;
 
-/// Most calls in flight on one lane: a backend that far behind is better answered for at once.
-pub const IN_FLIGHT_MAX: usize = 256;
 /// Most subscriptions open on one lane, which all modern clients of a backend share.
 pub const ENDLESS_MAX: usize = 4_096;
-/// Messages waiting for the owner task; twice the calls, so that notifications and cancellations fit.
-const COMMANDS_MAX: usize = 2 * IN_FLIGHT_MAX;
+
+/// Ids of the gateway's own calls begin here: they are no use of the backend by anybody.
+const OWN_IDS: u64 = 1 << 41;
 
 /// How a lane behaves.
 #[derive(Clone)]
@@ -43,13 +49,25 @@ pub struct LaneOptions {
     pub era: Era,
     /// A call without any event for this long is given up.
     pub call_timeout: Duration,
+    /// A call that has lasted this long is given up, whatever is heard of it.
+    pub call_max: Duration,
+    /// Most calls in flight.
+    pub calls_max: usize,
     /// Takes what belongs to no call. `None` drops it.
     pub unsolicited: Option<Arc<dyn Sink>>,
+    /// What became of the calls of all lanes.
+    pub counts: Arc<CallCounts>,
+    /// Several clients use it: the peer can ask none of them, and none hears what is not certainly its own.
+    pub shared: bool,
+    /// The room that the lane's process takes, given back when it has ended.
+    pub slot: Option<Arc<Slot>>,
 }
 
 impl LaneOptions {
     pub fn new(era: Era, call_timeout: Duration) -> Self {
-        Self { era, call_timeout, unsolicited: None }
+        let BackendLimits { call_max, calls_max, .. } = BackendLimits::default();
+        let (unsolicited, counts, shared, slot) = (None, Arc::default(), false, None);
+        Self { era, call_timeout, call_max, calls_max, unsolicited, counts, shared, slot }
     }
 }
 
@@ -64,26 +82,44 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     ended: watch::Receiver<Option<Arc<GatewayError>>>,
     next_id: AtomicU64,
+    next_own_id: AtomicU64,
     counters: Arc<Counters>,
     pid: Option<u32>,
+    born: Instant,
+    calls_max: usize,
 }
 
 enum Command {
     Call { id: u64, message: McpMessage, sink: Arc<dyn Sink>, traits: CallTraits },
     Send(McpMessage),
     Cancel { id: u64, reason: &'static str },
+    CloseWhenQuiet,
     Close,
 }
 
 impl Lane {
     /// Gives the connection to a new task.
     pub fn start(connection: Box<dyn BackendConnection>, options: LaneOptions) -> Self {
-        let (commands, inbound) = mpsc::channel(COMMANDS_MAX);
+        let calls_max = options.calls_max;
+        // Twice the calls, so that notifications and cancellations fit.
+        let (commands, inbound) = mpsc::channel(2 * calls_max);
         let (ended_sender, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
         let pid = connection.pid();
         tokio::spawn(task::run(connection, options, inbound, counters.clone(), ended_sender));
-        Self { shared: Arc::new(Shared { commands, ended, next_id: AtomicU64::new(1), counters, pid }) }
+        let (next_id, next_own_id, born) = (AtomicU64::new(1), AtomicU64::new(0), Instant::now());
+        Self {
+            shared: Arc::new(Shared {
+                commands,
+                ended,
+                next_id,
+                next_own_id,
+                counters,
+                pid,
+                born,
+                calls_max,
+            }),
+        }
     }
 
     /// A new upstream id, which is its progress token as well.
@@ -103,10 +139,10 @@ impl Lane {
         traits: CallTraits,
     ) -> Result<(), GatewayError> {
         let counter = traits.counter(&self.shared.counters);
-        let most = if traits.is_endless() { ENDLESS_MAX } else { IN_FLIGHT_MAX };
+        let most = if traits.is_endless() { ENDLESS_MAX } else { self.shared.calls_max };
         if counter.fetch_add(1, Ordering::Relaxed) >= most {
             counter.fetch_sub(1, Ordering::Relaxed);
-            return Err(busy());
+            return Err(busy(most));
         }
         self.command(Command::Call { id, message, sink, traits }).inspect_err(|_| {
             counter.fetch_sub(1, Ordering::Relaxed);
@@ -138,20 +174,20 @@ impl Lane {
         params: &str,
         deadline: Duration,
     ) -> Result<Bytes, GatewayError> {
-        let id = self.mint();
+        let id = OWN_IDS + self.shared.next_own_id.fetch_add(1, Ordering::Relaxed);
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
         let inbox = Inbox::new();
         self.call(
             id,
             McpMessage::trusted(text.into()),
             inbox.clone(),
-            CallTraits { timeout: Some(deadline), ..CallTraits::default() },
+            CallTraits { timeout: Some(deadline), own: true, ..CallTraits::default() },
         )?;
         let answer = async {
             loop {
                 match inbox.next().await {
                     Event::Final(message) => return Ok(message.into_bytes()),
-                    Event::Lost(error) => return Err(again(&error)),
+                    Event::Lost(error) | Event::Unsent(error) => return Err(again(&error)),
                     Event::Cancelled => return Err(GatewayError::closed(format!("{method} was cancelled"))),
                     Event::Message(_) => {}
                 }
@@ -181,6 +217,12 @@ impl Lane {
         }
     }
 
+    /// Asks the lane to end as soon as nothing is under way on it.
+    pub fn close_when_quiet(&self) {
+        // A full lane is not quiet: whoever asks looks again later, or gives up on it.
+        drop(self.command(Command::CloseWhenQuiet));
+    }
+
     /// Waits until the connection is closed, and tells why it was.
     pub async fn closed(&self) -> Arc<GatewayError> {
         let mut ended = self.shared.ended.clone();
@@ -203,9 +245,23 @@ impl Lane {
         self.shared.counters.finite.load(Ordering::Relaxed)
     }
 
+    /// Subscriptions that are open.
+    pub fn endless(&self) -> usize {
+        self.shared.counters.endless.load(Ordering::Relaxed)
+    }
+
+    /// How many ids were minted: as long as it stays the same, nobody starts a call.
+    pub fn uses(&self) -> u64 {
+        self.shared.next_id.load(Ordering::Relaxed)
+    }
+
+    pub fn born(&self) -> Instant {
+        self.shared.born
+    }
+
     fn command(&self, command: Command) -> Result<(), GatewayError> {
         self.shared.commands.try_send(command).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => busy(),
+            mpsc::error::TrySendError::Full(_) => busy(self.shared.calls_max),
             mpsc::error::TrySendError::Closed(_) => {
                 self.shared.ended.borrow().as_deref().map_or_else(gone, again)
             }
@@ -219,8 +275,8 @@ impl fmt::Debug for Lane {
     }
 }
 
-fn busy() -> GatewayError {
-    let context = format!("the backend has {IN_FLIGHT_MAX} calls in flight already; try again later");
+fn busy(most: usize) -> GatewayError {
+    let context = format!("the backend has {most} calls in flight already; try again later");
     GatewayError::new(ErrorKind::Limit, context)
 }
 

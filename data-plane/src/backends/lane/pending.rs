@@ -14,12 +14,23 @@ use super::event::{Event, Sink};
 pub(super) struct Pending {
     calls: BTreeMap<u64, Call>,
     counters: Arc<Counters>,
+    call_max: Duration,
 }
 
 struct Call {
     sink: Arc<dyn Sink>,
     traits: CallTraits,
     deadline: Option<Instant>,
+    began: Instant,
+}
+
+/// Why a call is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// Nothing was heard of it for so long.
+    Silent(Duration),
+    /// It has lasted so long.
+    Long(Duration),
 }
 
 /// What the owner of a lane has to know of a call.
@@ -31,18 +42,26 @@ pub struct CallTraits {
     pub interactive: bool,
     /// The client asked for log messages with this call (modern revisions).
     pub logs: bool,
+    /// A call of the gateway's own.
+    pub own: bool,
 }
 
-/// Calls accepted and not ended: those that end by themselves, and those that may last for ever.
+/// Calls accepted and not ended: those that end by themselves, those that may last for ever, and the
+/// gateway's own.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub finite: AtomicUsize,
     pub endless: AtomicUsize,
+    pub own: AtomicUsize,
 }
 
 impl CallTraits {
     pub(super) fn counter(self, counters: &Counters) -> &AtomicUsize {
-        if self.timeout.is_some() { &counters.finite } else { &counters.endless }
+        match self.timeout {
+            _ if self.own => &counters.own,
+            Some(_) => &counters.finite,
+            None => &counters.endless,
+        }
     }
 
     pub(super) fn is_endless(self) -> bool {
@@ -54,18 +73,24 @@ impl CallTraits {
             timeout,
             interactive: request.method().is_some_and(methods::is_multi_round_trip),
             logs: request.envelope().log_level_range().is_some(),
+            own: false,
         }
     }
 }
 
 impl Pending {
-    pub fn new(counters: Arc<Counters>) -> Self {
-        Self { calls: BTreeMap::new(), counters }
+    pub fn new(counters: Arc<Counters>, call_max: Duration) -> Self {
+        Self { calls: BTreeMap::new(), counters, call_max }
     }
 
     pub fn insert(&mut self, id: u64, sink: Arc<dyn Sink>, traits: CallTraits) {
-        let deadline = traits.timeout.map(|timeout| Instant::now() + timeout);
-        self.calls.insert(id, Call { sink, traits, deadline });
+        let began = Instant::now();
+        let deadline = traits.timeout.map(|timeout| began + timeout);
+        self.calls.insert(id, Call { sink, traits, deadline, began });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// Ends a call. False if it is not in flight: the answer came too late.
@@ -96,24 +121,34 @@ impl Pending {
     /// The call that an unmarked log message certainly belongs to: the only one, if it asked for them.
     /// Nobody may read what another client's call made the backend say.
     pub fn only_with_logs(&self) -> Option<u64> {
-        let mut finite = self.calls.iter().filter(|(_, call)| call.traits.timeout.is_some());
+        let finite = |call: &Call| call.traits.timeout.is_some() && !call.traits.own;
+        let mut finite = self.calls.iter().filter(|(_, call)| finite(call));
         match (finite.next(), finite.next()) {
             (Some((id, call)), None) if call.traits.logs => Some(*id),
             _ => None,
         }
     }
 
-    /// Calls whose deadline has passed.
-    pub fn expired(&self, now: Instant) -> Vec<u64> {
-        let late = |call: &Call| call.deadline.is_some_and(|deadline| deadline <= now);
-        self.calls.iter().filter(|(_, call)| late(call)).map(|(id, _)| *id).collect()
+    /// Calls that are silent or last for too long.
+    pub fn expired(&self, now: Instant) -> Vec<(u64, Overdue)> {
+        let late = |(id, call): (&u64, &Call)| {
+            let timeout = call.traits.timeout?;
+            if call.deadline.is_some_and(|deadline| deadline <= now) {
+                return Some((*id, Overdue::Silent(timeout)));
+            }
+            (now.duration_since(call.began) >= self.call_max).then_some((*id, Overdue::Long(self.call_max)))
+        };
+        self.calls.iter().filter_map(late).collect()
     }
 
-    pub fn lose_all(&mut self, error: &Arc<GatewayError>) {
+    /// Ends all calls; returns how many there were.
+    pub fn lose_all(&mut self, error: &Arc<GatewayError>) -> usize {
+        let count = self.calls.len();
         while let Some((id, _)) = self.calls.first_key_value() {
             let id = *id;
             self.finish(id, Event::Lost(error.clone()));
         }
+        count
     }
 }
 

@@ -8,12 +8,14 @@ use futures_util::FutureExt;
 use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
+use omcp_mcp::refusal::{code, error_response};
 use omcp_mcp::revision::Era;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::counts::CallCounts;
 use super::event::Event;
-use super::pending::{Counters, Delivery, Pending};
+use super::pending::{Counters, Delivery, Overdue, Pending};
 use super::{Command, LaneOptions};
 
 /// Commands taken at once, so that many callers' lines leave in one write.
@@ -28,11 +30,13 @@ pub(super) async fn run(
     counters: Arc<Counters>,
     ended: watch::Sender<Option<Arc<GatewayError>>>,
 ) {
-    let mut owner = Owner { options, pending: Pending::new(counters), batch: Vec::with_capacity(BATCH) };
+    let pending = Pending::new(counters, options.call_max);
+    let mut owner = Owner { options, pending, batch: Vec::with_capacity(BATCH), closing: false };
     // The connection is a stranger's code: a panic in it ends this lane and nothing else.
     let served = AssertUnwindSafe(owner.serve(connection.as_mut(), &mut commands)).catch_unwind().await;
     let error = Arc::new(served.unwrap_or_else(|_| panicked()));
-    owner.pending.lose_all(&error);
+    let lost = owner.pending.lose_all(&error);
+    CallCounts::add(&owner.options.counts.lost, lost);
     owner.refuse_rest(commands, &error).await;
     if let Some(sink) = &owner.options.unsolicited {
         sink.event(Event::Lost(error.clone()));
@@ -48,6 +52,8 @@ struct Owner {
     pending: Pending,
     /// Commands taken and not yet obeyed, the next one last.
     batch: Vec<Command>,
+    /// Nobody will start anything more: it ends with the last call.
+    closing: bool,
 }
 
 impl Owner {
@@ -74,6 +80,9 @@ impl Owner {
             };
             if let Err(error) = step {
                 return error;
+            }
+            if self.closing && self.pending.is_empty() {
+                return closed_here();
             }
         }
     }
@@ -105,6 +114,7 @@ impl Owner {
                 Command::Cancel { id, reason } => {
                     self.cancel(id, Event::Cancelled, reason, connection).await?;
                 }
+                Command::CloseWhenQuiet => self.closing = true,
                 Command::Close => return Err(closed_here()),
             }
         }
@@ -141,6 +151,7 @@ impl Owner {
                 let known =
                     own_id(message.id()).is_some_and(|id| self.pending.finish(id, Event::Final(message)));
                 if !known {
+                    CallCounts::add(&self.options.counts.late, 1);
                     tracing::debug!("dropped a response that nobody waits for");
                 }
                 Ok(())
@@ -165,6 +176,12 @@ impl Owner {
             tracing::debug!("dropped a request of a modern backend: its revision forbids them");
             return Ok(());
         }
+        if self.options.shared {
+            let id = message.id().unwrap_or(b"0");
+            let text = "several clients share this server, so it can ask none of them";
+            let refusal = error_response(id, code::METHOD_NOT_FOUND, text, None);
+            return connection.send(McpMessage::trusted(refusal.into())).await;
+        }
         let id = self.pending.oldest();
         self.deliver(id, message, connection).await
     }
@@ -186,6 +203,7 @@ impl Owner {
                     None => return Ok(()),
                 }
             }
+            Some(methods::MESSAGE) if self.options.shared => return Ok(()),
             Some(methods::MESSAGE) => self.pending.oldest(),
             Some(methods::CANCELLED) if self.options.era == Era::Modern => {
                 return self.withdrawn(own_id(envelope.request_id_param(message.bytes())));
@@ -231,11 +249,16 @@ impl Owner {
     }
 
     async fn expire(&mut self, connection: &mut dyn BackendConnection) -> Result<(), GatewayError> {
-        for id in self.pending.expired(Instant::now()) {
-            let ms = self.options.call_timeout.as_millis();
-            let late =
-                Arc::new(GatewayError::timeout(format!("the backend was silent on this call for {ms} ms")));
-            self.cancel(id, Event::Lost(late), "timed out", connection).await?;
+        for (id, why) in self.pending.expired(Instant::now()) {
+            let context = match why {
+                Overdue::Silent(time) => {
+                    format!("the backend was silent on this call for {} ms", time.as_millis())
+                }
+                Overdue::Long(time) => format!("the call lasted longer than {} ms", time.as_millis()),
+            };
+            CallCounts::add(&self.options.counts.timed_out, 1);
+            let late = Event::Lost(Arc::new(GatewayError::timeout(context)));
+            self.cancel(id, late, "timed out", connection).await?;
         }
         Ok(())
     }
@@ -253,7 +276,7 @@ impl Owner {
     fn refuse(&mut self, command: Command, error: &Arc<GatewayError>) {
         if let Command::Call { id, sink, traits, .. } = command {
             self.pending.insert(id, sink, traits);
-            self.pending.finish(id, Event::Lost(error.clone()));
+            self.pending.finish(id, Event::Unsent(error.clone()));
         }
     }
 }

@@ -8,8 +8,9 @@ use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::revision::Era;
 use tokio::sync::mpsc;
 
-use super::{CallTraits, Event, IN_FLIGHT_MAX, Inbox, Labels, Lane, LaneOptions, Sink};
+use super::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions, Sink};
 
+const IN_FLIGHT_MAX: usize = 256;
 const SECOND: Duration = Duration::from_secs(1);
 
 struct Channel {
@@ -220,7 +221,8 @@ async fn every_call_of_a_batch_hears_that_the_connection_broke() {
     let lane = Lane::start(Box::new(Brittle(false)), LaneOptions::new(Era::Modern, SECOND));
     let calls: Vec<_> = (0..20).map(|_| call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#)).collect();
     for (_, _, inbox) in calls {
-        assert!(matches!(next(&inbox).await, Event::Lost(error) if error.kind() == ErrorKind::Closed));
+        let (Event::Lost(error) | Event::Unsent(error)) = next(&inbox).await else { panic!("an answer") };
+        assert_eq!(error.kind(), ErrorKind::Closed);
     }
     lane.closed().await;
     assert_eq!(lane.in_flight(), 0);
@@ -284,4 +286,36 @@ fn an_abandoned_inbox_refuses() {
     assert!(inbox.event(Event::Cancelled));
     inbox.abandon();
     assert!(!inbox.event(Event::Cancelled));
+}
+
+#[test]
+fn what_a_slow_reader_leaves_is_bounded_in_bytes() {
+    let inbox = Inbox::new();
+    let mib = |text: &str| {
+        let params = "x".repeat(1 << 20);
+        let text = format!(r#"{{"jsonrpc":"2.0","{text}":"n","params":{{"x":"{params}"}}}}"#);
+        Event::Message(McpMessage::parse(text.into()).unwrap())
+    };
+    let taken = (0..100).filter(|_| inbox.event(mib("method"))).count();
+    assert_eq!(taken, 3, "a fourth would be more than 4 MiB");
+    let last = Event::Lost(Arc::new(GatewayError::closed("gone")));
+    assert!(inbox.event(last), "the end is always told");
+    let waker = std::task::Waker::noop();
+    assert!(inbox.poll_next(waker).is_ready());
+    assert!(inbox.event(mib("method")), "room comes back");
+}
+
+#[tokio::test]
+async fn a_lane_that_is_to_end_lets_its_call_finish() {
+    let (lane, mut peer, _) = lane(Era::Modern);
+    let (_, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+    let id = peer.hears().await["id"].clone();
+    lane.close_when_quiet();
+    assert!(tokio::time::timeout(Duration::from_millis(20), lane.closed()).await.is_err());
+    peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+    assert!(matches!(next(&inbox).await, Event::Final(_)));
+    lane.closed().await;
+    let refused =
+        lane.call(lane.mint(), McpMessage::trusted("{}".into()), Inbox::new(), CallTraits::default());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
 }

@@ -52,6 +52,12 @@ impl Served {
             tokio::time::sleep_until(deadline.min(now + DRAIN_LOOK)).await;
         }
         self.life.close();
+        self.let_shared_go();
+        // A check that is under way ends its session itself.
+        let kept = self.check_session.try_lock().ok().and_then(|mut kept| kept.take());
+        if let Some(dialogue) = kept {
+            dialogue.close(DRAIN_GRACE).await;
+        }
         if let Some(lane) = self.close_lane()
             && timeout(CLOSE_DEADLINE, lane.closed()).await.is_err()
         {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use omcp_core::{BackendConnection, ErrorKind, GatewayError};
+use omcp_core::{ErrorKind, GatewayError};
 use omcp_mcp::revision::Era;
 
 use super::Served;
-use crate::backends::lane::{Lane, LaneOptions};
+use crate::backends::lane::Lane;
+use crate::backends::slots::Opened;
 
 impl Served {
     /// The one lane that all modern clients of a backend share that is not HTTP.
@@ -28,19 +29,25 @@ impl Served {
         })
     }
 
-    pub(super) fn open_lane(&self) -> Option<Lane> {
+    /// The shared lane, if it is there now.
+    pub fn open_lane(&self) -> Option<Lane> {
         self.modern_lane.load().as_deref().filter(|lane| lane.is_open()).cloned()
     }
 
-    pub(super) fn keep_lane(&self, connection: Box<dyn BackendConnection>) {
-        let options = LaneOptions::new(Era::Modern, self.runtime.call_timeout());
-        let lane = Arc::new(Lane::start(connection, options));
+    pub(super) fn keep_lane(&self, opened: Opened) {
         if self.open_lane().is_some() {
             // A probe went out although the lane lives: its calls matter more than the newer process.
-            lane.close();
+            Lane::start(opened.connection, self.lane_options(Era::Modern, opened.slot)).close();
             return;
         }
-        self.modern_lane.store(Some(lane.clone()));
+        self.replace_lane(opened);
+    }
+
+    /// Makes a connection the shared lane; returns the one before.
+    pub(super) fn replace_lane(&self, opened: Opened) -> Option<Arc<Lane>> {
+        let options = self.lane_options(Era::Modern, opened.slot);
+        let lane = Arc::new(Lane::start(opened.connection, options));
+        let old = self.modern_lane.swap(Some(lane.clone()));
         let this = self.this.clone();
         tokio::spawn(async move {
             let why = lane.closed().await;
@@ -51,6 +58,7 @@ impl Served {
         if self.life.is_closed() {
             self.close_lane();
         }
+        old
     }
 
     fn lane_ended(&self, lane: &Arc<Lane>, why: &Arc<GatewayError>) {
@@ -68,8 +76,12 @@ impl Served {
         shared.into_iter().chain(self.health.record().pids.into_keys()).collect()
     }
 
+    pub(super) fn take_lane(&self) -> Option<Arc<Lane>> {
+        self.modern_lane.swap(None)
+    }
+
     pub(super) fn close_lane(&self) -> Option<Arc<Lane>> {
-        let lane = self.modern_lane.swap(None);
+        let lane = self.take_lane();
         if let Some(lane) = &lane {
             lane.close();
         }

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use omcp_core::{BackendConnection, EraPin, GatewayError};
+use omcp_core::{EraPin, GatewayError};
 use tokio::time::Instant;
 
 use super::Served;
 use crate::backends::eras::Eras;
 use crate::backends::health::Verdict;
-use crate::backends::schemas::ToolHeaders;
+use crate::backends::queue::Errand;
+use crate::backends::schemas::Tools;
+use crate::backends::slots::Opened;
 
 /// What a probe brings home.
 pub struct Findings {
     pub eras: Eras,
     /// Number of tools, if it lists any.
     pub tools: Option<u32>,
-    pub tool_headers: ToolHeaders,
+    /// What is to be known of them for calls.
+    pub known_tools: Tools,
     /// The connection of a modern backend that is not HTTP: it becomes the shared lane.
-    pub connection: Option<Box<dyn BackendConnection>>,
+    pub connection: Option<Opened>,
 }
 
 impl Served {
@@ -39,6 +42,7 @@ impl Served {
         let due = match self.health.verdict() {
             Verdict::Starting => true,
             Verdict::Ready(_) => false,
+            Verdict::Idle(_) => self.wanted.load(Ordering::Acquire),
             Verdict::Failing(failure) => failure.retry_at <= now,
         };
         let of_use = !self.retired() || (self.wanted.load(Ordering::Acquire) && !self.life.is_closed());
@@ -63,12 +67,13 @@ impl Served {
         if let Some(connection) = findings.connection {
             self.keep_lane(connection);
         }
-        self.tool_headers.store(Arc::new(findings.tool_headers));
+        self.known_tools.store(Arc::new(findings.known_tools));
         self.health.succeeded(findings.eras, findings.tools, Instant::now());
         self.changed();
-        let unknown = findings.eras == Eras::MODERN && self.era_pin() == EraPin::Auto;
+        let refused = self.legacy_refused.load(Ordering::Relaxed);
+        let unknown = findings.eras == Eras::MODERN && self.era_pin() == EraPin::Auto && !refused;
         if unknown {
-            self.shared.queue.push_idle(self.this.clone());
+            self.shared.queue.push_idle(self.this.clone(), Errand::OtherEra);
         }
     }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use omcp_proto::v1::{BackendSpec, BackendState};
+use omcp_proto::v1::{BackendSpec, BackendState, Lifecycle};
 use serde_json::{Value, json};
 
 use super::super::stub::{Stub, encode, spec};
@@ -22,7 +22,7 @@ fn gone(text: &str) -> Wanted {
 }
 
 fn set(stub: &Stub) -> BackendSet {
-    BackendSet::start(stub.registry(), Secrets::default(), NodeIdentity::default())
+    BackendSet::start(stub.registry(), Secrets::default(), NodeIdentity::default(), BackendLimits::default())
 }
 
 async fn status(set: &BackendSet, text: &str) -> BackendStatus {
@@ -170,7 +170,7 @@ async fn a_refused_definition_is_tried_again_when_its_secret_may_have_come() {
     let stub = Stub::default();
     let directory = tempfile::tempdir().unwrap();
     let secrets = Secrets::new(Some(directory.path().to_owned()));
-    let set = BackendSet::start(stub.registry(), secrets, NodeIdentity::default());
+    let set = BackendSet::start(stub.registry(), secrets, NodeIdentity::default(), BackendLimits::default());
     set.apply(vec![Wanted { name: name("a"), spec: Some((1, spec(&json!({"label": "${file:key}"})))) }])
         .await;
     let began = Instant::now();
@@ -215,7 +215,11 @@ async fn a_removed_backend_drains_and_then_closes() {
     lane.closed().await;
     a.wait_closed().await;
     b.wait_closed().await;
-    assert_eq!(began.elapsed().as_secs(), DRAIN_DEADLINE.as_secs(), "a session lives on until the deadline");
+    assert_eq!(
+        began.elapsed().as_secs(),
+        BackendLimits::default().drain_timeout.as_secs(),
+        "a session lives on until the deadline"
+    );
     drop(session);
     assert_eq!(stub.0.open(), 0);
     assert!(a.open_connection().await.is_err(), "a closed definition opens nothing");
@@ -289,9 +293,15 @@ async fn failed_calls_make_a_backend_failing() {
         served.note_failure(&omcp_core::GatewayError::unreachable("refused"));
     }
     assert!(served.eras().is_none());
-    until(&set, "a", |status| status.failures > 2 && status.last_error.contains("x is down")).await;
+    assert!(served.refuses().is_none(), "a short pause is waited out");
+    until(&set, "a", |status| status.failures > 8 && status.last_error.contains("x is down")).await;
+    while served.refuses().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(served.ready().await.unwrap_err().to_string().contains("x is down"));
     stub.0.set_down("x", false);
     ready(&set, "a").await;
+    assert!(served.refuses().is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -302,6 +312,160 @@ async fn a_panic_while_connecting_is_one_failure() {
     let failing = until(&set, "a", |status| status.failures >= 3).await;
     assert!(failing.last_error.contains("panicked"), "{failing:?}");
     ready(&set, "b").await;
+}
+
+/// One backend with this lifecycle.
+fn with_lifecycle(settings: &Value, lifecycle: Lifecycle) -> Wanted {
+    let spec = BackendSpec {
+        runtime_type: "stub".to_owned(),
+        settings_json: settings.to_string(),
+        lifecycle: Some(lifecycle),
+        ..BackendSpec::default()
+    };
+    Wanted { name: name("a"), spec: Some((1, encode(&spec))) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_nobody_uses_ends_and_the_next_call_starts_it() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let lifecycle = Lifecycle { idle_timeout_ms: Some(60_000), ..Lifecycle::default() };
+    set.apply(vec![with_lifecycle(&json!({"speaks": "modern"}), lifecycle)]).await;
+    let served = ready(&set, "a").await;
+    let lane = served.modern_lane().await.unwrap();
+    let listening = lane.mint();
+    let request = omcp_core::McpMessage::trusted(
+        format!(r#"{{"jsonrpc":"2.0","id":{listening},"method":"subscriptions/listen"}}"#).into(),
+    );
+    let inbox = super::super::lane::Inbox::new();
+    lane.call(listening, request, inbox, super::super::lane::CallTraits::default()).unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(lane.is_open(), "a subscription is use");
+    lane.cancel(listening, "enough");
+    let idle = until(&set, "a", |status| status.state() == BackendState::Idle).await;
+    assert_eq!((idle.eras, idle.pids.len(), idle.tools), (vec!["modern".to_owned()], 0, Some(2)));
+    lane.closed().await;
+    assert_eq!((stub.0.open(), set.processes()), (0, 0));
+    let woken = served.modern_lane().await.unwrap();
+    assert!(woken.is_open() && woken.pid() != lane.pid());
+    assert_eq!(status(&set, "a").await.state(), BackendState::Ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checked_process_rests_all_the_same_unless_it_is_kept_warm() {
+    for (min_idle, open) in [(0, 0), (1, 1)] {
+        let stub = Stub::default();
+        let set = set(&stub);
+        let lifecycle =
+            Lifecycle { idle_timeout_ms: Some(300_000), min_idle: Some(min_idle), ..Lifecycle::default() };
+        set.apply(vec![with_lifecycle(&json!({"speaks": "modern"}), lifecycle)]).await;
+        ready(&set, "a").await;
+        tokio::time::sleep(LONG).await;
+        assert_eq!(stub.0.open(), open, "min_idle {min_idle}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_process_is_replaced_and_its_call_ends_first() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let lifecycle =
+        Lifecycle { lifetime_max_ms: Some(60_000), idle_timeout_ms: Some(0), ..Lifecycle::default() };
+    set.apply(vec![with_lifecycle(&json!({"speaks": "modern", "label": "x"}), lifecycle)]).await;
+    let served = ready(&set, "a").await;
+    let old = served.modern_lane().await.unwrap();
+    stub.0.set_deaf("x", true);
+    let call = tokio::spawn({
+        let old = old.clone();
+        async move { old.request("slow", "{}", Duration::from_secs(100)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(55)).await;
+    stub.0.set_deaf("x", false);
+    until(&set, "a", |status| !status.pids.is_empty() && status.pids[0] != old.pid().unwrap()).await;
+    assert!(old.is_open(), "the call is still under way");
+    assert!(call.await.unwrap().is_err());
+    old.closed().await;
+    assert!(served.modern_lane().await.unwrap().is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_runs_no_more_processes_than_it_may() {
+    let stub = Stub::default();
+    let limits = BackendLimits { processes_max: 2, ..BackendLimits::default() };
+    let set = BackendSet::start(stub.registry(), Secrets::default(), NodeIdentity::default(), limits);
+    let modern = |text: &str| put(text, 1, &json!({"speaks": "modern"}));
+    set.apply(vec![modern("a"), modern("b"), modern("c")]).await;
+    let full = loop {
+        let all = set.statuses(None).await.present;
+        let ready = all.iter().filter(|status| status.state() == BackendState::Ready).count();
+        match all.into_iter().find(|status| status.last_error.contains("--processes-max")) {
+            Some(full) if ready == 2 => break full,
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    assert_eq!((set.processes(), stub.0.open()), (2, 2));
+    let gone_one = if full.backend == "a" { "b" } else { "a" };
+    set.apply(vec![gone(gone_one)]).await;
+    ready(&set, &full.backend).await;
+    assert!(set.processes() <= 2);
+    set.close().await;
+    assert_eq!(set.processes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_backends_hold_nobody_up() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let silent = |n: usize| put(&format!("s{n}"), 1, &json!({"label": "x"}));
+    stub.0.set_deaf("x", true);
+    set.apply((0..100).map(silent).collect()).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let began = Instant::now();
+    set.apply(vec![put("good", 2, &json!({}))]).await;
+    set.table().get("good").unwrap().ready().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_finds_a_hung_backend_and_its_recovery() {
+    for settings in [
+        json!({"speaks": "modern", "label": "x"}),
+        json!({"speaks": "legacy", "label": "x", "remote": true}),
+        json!({"speaks": "modern", "label": "x", "remote": true, "http": true}),
+    ] {
+        let stub = Stub::default();
+        let set = set(&stub);
+        set.apply(vec![put("a", 1, &settings)]).await;
+        let served = ready(&set, "a").await;
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(status(&set, "a").await.state(), BackendState::Ready, "{settings}");
+        stub.0.set_deaf("x", true);
+        let degraded = until(&set, "a", |status| status.state() == BackendState::Degraded).await;
+        assert!(degraded.last_error.contains("a check failed"), "{degraded:?}");
+        assert!(served.eras().is_some(), "it serves meanwhile");
+        until(&set, "a", |status| status.state() == BackendState::Failing).await;
+        stub.0.set_deaf("x", false);
+        ready(&set, "a").await;
+        assert_eq!(status(&set, "a").await.last_error, "");
+        set.close().await;
+        assert_eq!(stub.0.open(), 0, "{settings}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_at_once_is_a_crash_loop_and_tried_rarely() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    set.apply(vec![put("a", 1, &json!({"speaks": "broken"}))]).await;
+    until(&set, "a", |status| status.state() == BackendState::CrashLoop).await;
+    let served = set.table().get("a").unwrap();
+    let error = served.ready().await.unwrap_err();
+    assert!(error.to_string().contains("again and again"), "{error}");
+    let (before, began) = (stub.0.connected(), Instant::now());
+    tokio::time::sleep(LONG).await;
+    let starts = stub.0.connected() - before;
+    let most = began.elapsed().as_secs() / 15;
+    assert!(starts > 0 && (starts as u64) <= most, "{starts} starts in an hour");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use tonic::{Request, Response};
 use super::super::last_good::LastGood;
 use super::super::session::tests::Store;
 use super::*;
+use crate::backends::BackendLimits;
 use crate::backends::stub::{Stub, spec};
 use crate::host::secrets::Secrets;
 
@@ -116,7 +117,12 @@ impl Scene {
         let (streams_sender, streams) = mpsc::channel(8);
         let control_plane = serve(Service(streams_sender)).await;
         let stub = Stub::default();
-        let set = BackendSet::start(stub.registry(), Secrets::default(), NodeIdentity::default());
+        let set = BackendSet::start(
+            stub.registry(),
+            Secrets::default(),
+            NodeIdentity::default(),
+            BackendLimits::default(),
+        );
         let files = LastGood::open(state.path()).unwrap();
         let session = Session::new(files.load(0));
         set.apply(session.held().all()).await;

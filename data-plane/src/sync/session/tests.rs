@@ -361,6 +361,17 @@ fn directives_hang_up() {
 }
 
 #[test]
+fn a_drain_is_remembered_over_streams_and_taken_back() {
+    let mut session = level(&Store::new(1).with(1, &["a"]));
+    let drain = |drain| Body::Directive(v1::Directive { directive: Some(Directive::Drain(drain)) });
+    assert!(matches!(session.on(drain(true)), Ok(Some(Action::Ack))));
+    session.open();
+    assert!(session.is_drained(), "another stream changes nothing");
+    session.on(drain(false)).unwrap();
+    assert!(!session.is_drained());
+}
+
+#[test]
 fn what_a_file_held_is_resumed_from() {
     let one = Store::new(1).with(4, &["a"]);
     let mut session = Session::new(Some(level(&one).held().clone()));

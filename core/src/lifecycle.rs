@@ -1,0 +1,129 @@
+//! [`Lifecycle`]: when the connections of a backend start and end, who shares them, what is tried again.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::backend::InvalidBackend;
+
+/// Default of [`Lifecycle::idle_timeout`]: as long as an unused session lives.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Default of [`Lifecycle::lifetime_max`]: a leak of a megabyte an hour is given back before it hurts.
+pub const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Shortest time that may be asked for: less would be a restart loop.
+pub const MS_MIN: u64 = 1_000;
+/// Longest, a year: more is a unit mixed up.
+pub const MS_MAX: u64 = 365 * 24 * 60 * 60 * 1000;
+/// Most connections kept warm: stateless clients share one.
+pub const MIN_IDLE_MAX: u32 = 1;
+
+/// Who shares a connection, and so a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Each legacy session has its own; stateless clients share one. Safe for every server: what a session
+    /// leaves behind in its process is seen by no other.
+    #[default]
+    Session,
+    /// Legacy sessions share one as well.
+    Shared,
+}
+
+impl FromStr for Isolation {
+    type Err = InvalidBackend;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBackend> {
+        let reason = match text {
+            "" | "session" => return Ok(Self::Session),
+            "shared" => return Ok(Self::Shared),
+            "principal" => {
+                "principal needs clients that prove who they are, and nothing is authenticated yet: use session or shared".to_owned()
+            }
+            other => format!("{other:?} is not an isolation: use session or shared"),
+        };
+        Err(InvalidBackend::new("lifecycle.isolation", reason))
+    }
+}
+
+/// What is sent a second time after the backend broke off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing of which a byte was written.
+    #[default]
+    Never,
+    /// Calls of tools that say `readOnlyHint` or `idempotentHint`, and what only lists or reads.
+    Idempotent,
+}
+
+impl FromStr for Retry {
+    type Err = InvalidBackend;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBackend> {
+        match text {
+            "" | "never" => Ok(Self::Never),
+            "idempotent" => Ok(Self::Idempotent),
+            other => Err(InvalidBackend::new(
+                "lifecycle.retry",
+                format!("{other:?} is not a retry rule: use never or idempotent"),
+            )),
+        }
+    }
+}
+
+/// `None` means never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    pub isolation: Isolation,
+    /// Connections that are kept although nobody uses them.
+    pub min_idle: u32,
+    /// After so long without use a shared process ends.
+    pub idle_timeout: Option<Duration>,
+    /// Age at which a shared connection is replaced, and a session ends as soon as it is quiet.
+    pub lifetime_max: Option<Duration>,
+    pub retry: Retry,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            isolation: Isolation::default(),
+            min_idle: 0,
+            idle_timeout: Some(IDLE_TIMEOUT),
+            lifetime_max: Some(LIFETIME_MAX),
+            retry: Retry::default(),
+        }
+    }
+}
+
+/// A time of the definition: zero is never, and the rest has bounds.
+///
+/// # Errors
+/// It lies outside [`MS_MIN`] to [`MS_MAX`].
+pub fn time(field: &str, ms: u64) -> Result<Option<Duration>, InvalidBackend> {
+    match ms {
+        0 => Ok(None),
+        MS_MIN..=MS_MAX => Ok(Some(Duration::from_millis(ms))),
+        _ => Err(InvalidBackend::new(
+            format!("lifecycle.{field}"),
+            format!("{ms} ms is out of bounds: use {MS_MIN} to {MS_MAX}, or 0 for never"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_times_have_bounds_and_say_so() {
+        assert_eq!("".parse(), Ok(Isolation::Session));
+        assert_eq!("shared".parse(), Ok(Isolation::Shared));
+        let refused = "principal".parse::<Isolation>().unwrap_err();
+        assert!(refused.to_string().contains("authenticated"), "{refused}");
+        assert_eq!("idempotent".parse(), Ok(Retry::Idempotent));
+        assert!("always".parse::<Retry>().is_err());
+        assert_eq!(time("idle_timeout_ms", 0), Ok(None));
+        assert_eq!(time("idle_timeout_ms", 1000), Ok(Some(Duration::from_secs(1))));
+        for ms in [1, MS_MAX + 1, u64::MAX] {
+            assert_eq!(time("lifetime_max_ms", ms).unwrap_err().field, "lifecycle.lifetime_max_ms");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `isolation: shared`: legacy sessions of one backend on one connection.
+//!
+//! The gateway shakes hands once, as a client that can be asked nothing. What the server says on its own
+//! account goes to every session if it concerns all of them, and to none otherwise.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::methods;
+use omcp_mcp::revision::{Era, Revision};
+use serde_json::json;
+
+use super::Served;
+use crate::backends::lane::{CallTraits, Event, Inbox, Lane, Sink, again};
+use crate::backends::slots::Opened;
+
+/// Notifications that concern every session.
+const FOR_ALL: [&str; 4] = [
+    methods::TOOLS_LIST_CHANGED,
+    methods::PROMPTS_LIST_CHANGED,
+    methods::RESOURCES_LIST_CHANGED,
+    methods::RESOURCES_UPDATED,
+];
+
+/// The connection that legacy sessions share. It ends with the last of them.
+pub struct SharedLegacy {
+    lane: Lane,
+    /// The server's answer to the handshake.
+    answer: McpMessage,
+    listeners: Arc<Listeners>,
+}
+
+/// Where the connection is kept between sessions.
+#[derive(Default)]
+pub(super) struct Keeper {
+    present: Weak<SharedLegacy>,
+    /// Held on to although no session uses it.
+    _warm: Option<Arc<SharedLegacy>>,
+}
+
+impl SharedLegacy {
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+
+    pub fn answer(&self) -> &McpMessage {
+        &self.answer
+    }
+
+    /// Hands to `sink`, for as long as it lives, what concerns every session.
+    pub fn listen(&self, sink: &Arc<dyn Sink>) {
+        let mut sinks = self.listeners.lock();
+        sinks.retain(|sink| sink.strong_count() > 0);
+        sinks.push(Arc::downgrade(sink));
+    }
+}
+
+impl Served {
+    /// The connection that legacy sessions share, opened with the first of them; `patience` is for the
+    /// server's answer to the handshake.
+    ///
+    /// # Errors
+    /// As [`Served::open_connection`]; the server refuses the handshake.
+    pub async fn shared_legacy(&self, patience: Duration) -> Result<Arc<SharedLegacy>, GatewayError> {
+        let mut keeper = self.shared_legacy.lock().await;
+        let lifecycle = self.lifecycle();
+        let young = |shared: &Arc<SharedLegacy>| {
+            lifecycle.lifetime_max.is_none_or(|max| shared.lane.born().elapsed() < max)
+        };
+        let present = keeper.present.upgrade();
+        if let Some(shared) = present.filter(|shared| shared.lane.is_open() && young(shared)) {
+            return Ok(shared);
+        }
+        let shared = Arc::new(self.share(patience).await?);
+        let warm = (lifecycle.min_idle > 0).then(|| shared.clone());
+        *keeper = Keeper { present: Arc::downgrade(&shared), _warm: warm };
+        Ok(shared)
+    }
+
+    async fn share(&self, patience: Duration) -> Result<SharedLegacy, GatewayError> {
+        let Opened { connection, slot } = self.open_connection().await?;
+        let listeners = Arc::<Listeners>::default();
+        let mut options = self.lane_options(Era::Legacy, slot);
+        options.unsolicited = Some(listeners.clone());
+        options.shared = true;
+        let lane = Lane::start(connection, options);
+        let answer = shake_hands(&lane, patience).await.inspect_err(|_| lane.close())?;
+        lane.notify(methods::INITIALIZED, None)?;
+        Ok(SharedLegacy { lane, answer, listeners })
+    }
+
+    /// Lets go of a connection that is kept warm: the definition ends.
+    pub(super) fn let_shared_go(&self) {
+        if let Ok(mut keeper) = self.shared_legacy.try_lock() {
+            if let Some(shared) = keeper.present.upgrade() {
+                shared.lane.close();
+            }
+            *keeper = Keeper::default();
+        }
+    }
+}
+
+async fn shake_hands(lane: &Lane, patience: Duration) -> Result<McpMessage, GatewayError> {
+    let (id, inbox) = (lane.mint(), Inbox::new());
+    let request = json!({
+        "jsonrpc": "2.0",
+        "id": id,
+        "method": methods::INITIALIZE,
+        "params": {
+            "protocolVersion": Revision::LATEST_LEGACY.as_str(),
+            "capabilities": {},
+            "clientInfo": { "name": "omcp", "title": "Open MCP Gateway", "version": env!("CARGO_PKG_VERSION") },
+        },
+    });
+    let traits = CallTraits { timeout: Some(patience), ..CallTraits::default() };
+    lane.call(id, McpMessage::trusted(request.to_string().into()), inbox.clone(), traits)?;
+    loop {
+        match inbox.next().await {
+            Event::Final(message) => return Ok(message),
+            Event::Lost(error) | Event::Unsent(error) => return Err(again(&error)),
+            Event::Cancelled => return Err(GatewayError::closed("the handshake was cancelled")),
+            Event::Message(_) => {}
+        }
+    }
+}
+
+/// The sessions that hear what concerns all of them.
+#[derive(Default)]
+struct Listeners(Mutex<Vec<Weak<dyn Sink>>>);
+
+impl Listeners {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Sink>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for Listeners {
+    fn event(&self, event: Event) -> bool {
+        let for_all = match &event {
+            Event::Message(message) => message.method().is_some_and(|method| FOR_ALL.contains(&method)),
+            _ => true,
+        };
+        if for_all {
+            self.lock().iter().filter_map(Weak::upgrade).for_each(|sink| _ = sink.event(event.clone()));
+        }
+        true
+    }
+}
