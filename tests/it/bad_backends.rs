@@ -42,7 +42,7 @@ async fn servers_that_never_work_are_bounded_visible_and_alone() -> Result<()> {
         let name = name(quirk);
         cluster
             .until_status(&name, |status| {
-                status["state"] == "failing"
+                ["failing", "crash-loop"].iter().any(|state| status["state"] == *state)
                     && status["failures"].as_u64() >= Some(1)
                     && status["last_error"].as_str().is_some_and(|text| !text.is_empty())
             })

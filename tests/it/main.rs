@@ -35,6 +35,8 @@ mod secrets;
 mod bad_backends;
 /// The admin tool as scripts see it.
 mod cli;
+/// Calls outlive changes, drains and the death of others.
+mod lifecycle;
 /// Runtime types in other processes.
 mod plugins;
 
