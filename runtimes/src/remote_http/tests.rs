@@ -308,8 +308,7 @@ impl Forgetful {
     }
 }
 
-const NO_SESSION: &str =
-    r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}"#;
+const NO_SESSION: &str = r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: No valid session ID provided"},"id":null}"#;
 
 #[tokio::test]
 async fn a_forgotten_session_is_opened_anew_and_the_request_runs_once() {

@@ -35,7 +35,9 @@ impl Told {
                     state.subscriptions.insert(uri, request.clone());
                 }
             }
-            Some(methods::RESOURCES_UNSUBSCRIBE) => drop(uri().and_then(|uri| state.subscriptions.remove(&uri))),
+            Some(methods::RESOURCES_UNSUBSCRIBE) => {
+                drop(uri().and_then(|uri| state.subscriptions.remove(&uri)))
+            }
             _ => {}
         }
     }
