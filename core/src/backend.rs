@@ -7,6 +7,7 @@ use std::str::FromStr;
 use omcp_mcp::revision::Era;
 
 use crate::config::RuntimeConfig;
+use crate::invalid::InvalidBackend;
 use crate::lifecycle::Lifecycle;
 
 /// Longest backend name: `<backend>__<tool>` has to fit the 64 characters that model APIs accept.
@@ -157,20 +158,6 @@ impl Backend {
 
 fn too_long(field: &'static str, max: usize) -> InvalidBackend {
     InvalidBackend::new(field, format!("longer than {max} bytes"))
-}
-
-/// One broken rule: the field as the user typed it, and the reason.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {reason}")]
-pub struct InvalidBackend {
-    pub field: String,
-    pub reason: String,
-}
-
-impl InvalidBackend {
-    pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into() }
-    }
 }
 
 #[cfg(test)]

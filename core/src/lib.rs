@@ -3,6 +3,7 @@
 //! In reading order:
 //!
 //! - [`backend`]: what was asked: [`Backend`], its name and its limits
+//! - [`invalid`]: [`InvalidBackend`], why it cannot be
 //! - [`lifecycle`]: when its connections start and end
 //! - [`config`]: [`RuntimeConfig`], a type name and that type's settings
 //! - [`reference`](mod@reference): `${NAME}`, resolved only on the node that builds the runtime
@@ -21,6 +22,7 @@
 pub mod backend;
 pub mod config;
 pub mod error;
+pub mod invalid;
 pub mod lifecycle;
 pub mod message;
 pub mod nearest;
@@ -34,9 +36,10 @@ pub mod runtime;
 pub mod runtime_type;
 pub mod settings_schema;
 
-pub use backend::{Backend, BackendName, EraPin, InvalidBackend};
+pub use backend::{Backend, BackendName, EraPin};
 pub use config::RuntimeConfig;
 pub use error::{ErrorKind, Fault, GatewayError};
+pub use invalid::InvalidBackend;
 pub use lifecycle::Lifecycle;
 pub use message::McpMessage;
 pub use nearest::nearest;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::backend::InvalidBackend;
+use crate::invalid::InvalidBackend;
 
 /// Default of [`Lifecycle::idle_timeout`]: as long as an unused session lives.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);

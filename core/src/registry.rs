@@ -13,8 +13,12 @@ use crate::runtime_type::{DynRuntimeType, Origin};
 
 /// One visible list of runtime types. Built-ins and strangers enter by the same door:
 ///
-/// ```ignore
-/// let registry = omcp_runtimes::builtin().with(MyRuntime)?;
+/// ```
+/// # use omcp_core::{GatewayError, RuntimeRegistry, RuntimeType};
+/// # fn offered(builtin: RuntimeRegistry, my_runtime: impl RuntimeType) -> Result<RuntimeRegistry, GatewayError> {
+/// let registry = builtin.with(my_runtime)?;
+/// # Ok(registry)
+/// # }
 /// ```
 ///
 /// A node takes a registry when it starts and keeps it: types do not come and go while it runs. It tells

@@ -8,7 +8,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-use crate::backend::InvalidBackend;
+use crate::invalid::InvalidBackend;
 use crate::nearest::nearest;
 
 /// Violations reported per backend: enough to correct them all at once, little enough to read.

@@ -248,3 +248,32 @@ mod tests {
         assert!(directory.ends_with("omcp/nodes/______a_b"), "{directory:?}");
     }
 }
+
+#[cfg(test)]
+mod limit_tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::limits::{Limit, table};
+
+    fn limits(args: &[&str]) -> Vec<Limit> {
+        let config: NodeConfig = Args::try_parse_from([&["node"], args].concat()).unwrap().into();
+        table(&config.front, config.backends, config.shutdown_delay)
+    }
+
+    #[test]
+    fn the_options_and_the_reasons_have_the_same_defaults() {
+        for limit in limits(&[]).iter().filter(|limit| limit.name != "memory") {
+            assert_eq!(limit.value, limit.default, "{}", limit.name);
+        }
+    }
+
+    #[test]
+    fn every_option_of_the_table_changes_its_value() {
+        for limit in limits(&[]).iter().filter(|limit| !limit.option.is_empty()) {
+            let changed = limits(&[limit.option, "7"]);
+            let now = changed.iter().find(|other| other.name == limit.name).unwrap();
+            assert_ne!(now.value, limit.value, "{}", limit.option);
+        }
+    }
+}

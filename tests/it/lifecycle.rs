@@ -173,6 +173,11 @@ async fn a_drained_node_says_so_and_serves_what_it_has() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limits_of_a_node_can_be_seen() -> Result<()> {
     let cluster = Cluster::start_with(1, &[("OMCP_PROCESSES_MAX", "3")]);
+    wait::until("the node to be known", async || {
+        let nodes = cluster.node_list();
+        holds(nodes.len() == 1, nodes)
+    })
+    .await;
     let table = cluster.omcp(&["node", "config", "node-0"]).expect(0).stdout;
     for part in ["LIMIT", "write stall", "30 s", "processes", "1024"] {
         ensure!(table.contains(part), "{part} is not in {table}");
