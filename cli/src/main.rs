@@ -39,6 +39,7 @@ use crate::failure::{Cause, Failure};
 use crate::output::Format;
 
 fn main() -> ExitCode {
+    commands::up::supervise();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -13,6 +13,9 @@
 //! - [`admin`]: health, metrics, logs and state of this node
 //! - [`failure`], [`telemetry`]: small things used all over
 //!
+//! [`main`] also turns the program into the supervisor of a process when a node starts it for that. Who
+//! calls [`run`] instead begins their own `main` with [`supervise`].
+//!
 //! A program with runtime types of its own is this node with a longer registry:
 //!
 //! ```no_run
@@ -47,10 +50,12 @@ use omcp_core::{GatewayError, RuntimeRegistry};
 pub use config::{Args, NodeConfig};
 pub use node::{Node, NodeError};
 pub use omcp_runtimes::builtin;
+pub use omcp_runtimes::supervisor::enter as supervise;
 
 /// The whole program: reads the arguments, starts an async runtime and runs a node that offers the types
 /// of `registry` until it is told to stop. A registry that could not be made is told as any other error.
 pub fn main(registry: Result<RuntimeRegistry, GatewayError>) -> ExitCode {
+    supervise();
     let args = Args::parse();
     let registry = match registry {
         Ok(registry) => registry,
@@ -62,7 +67,7 @@ pub fn main(registry: Result<RuntimeRegistry, GatewayError>) -> ExitCode {
     }
 }
 
-/// [`main`] for a program that has an async runtime already.
+/// [`main`] for a program that has an async runtime already, and whose own `main` began with [`supervise`].
 pub async fn run(args: Args, registry: RuntimeRegistry) -> ExitCode {
     telemetry::start();
     match serve(args.into(), registry).await {

@@ -12,6 +12,7 @@
 //! - [`plugin`]: a runtime type in another process, in any language; and how to serve one
 //! - [`lines`]: newline JSON over two byte streams, for every runtime that fronts a pipe
 //! - [`process`], [`program`], [`stderr`]: where processes start and end, and what they complain about
+//! - [`supervisor`]: the process beside each process, which leaves nothing behind
 //! - [`http_client`], [`http_endpoint`], [`event_stream`], [`outbox`], [`answers`]: what HTTP runtimes share
 //! - [`settings`]: numbers with a unit, bounds and a default
 //! - [`backoff`]: how long to wait before trying again
@@ -36,6 +37,7 @@ pub mod remote_http;
 pub mod remote_sse;
 pub mod settings;
 pub mod stderr;
+pub mod supervisor;
 pub mod tcp;
 #[cfg(test)]
 mod test_server;

@@ -17,10 +17,12 @@ use tokio::process::{ChildStdin, ChildStdout};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::lines::{LineConnection, LineLimits};
-use crate::process::{Process, ProcessSpec, StopGrace};
+use crate::process::{Limits, Process, ProcessSpec, StopGrace};
 use crate::program;
 use crate::settings::{MessageLen, Millis};
 
+/// Least memory a program may be limited to, bytes: below that few can be loaded.
+const MEMORY_LIMIT_MIN: u64 = 1024 * 1024;
 /// What a process said before its end stands in the pipe already: a child of it that keeps the pipe open may
 /// not keep calls waiting for an answer that will not come.
 const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);
@@ -58,6 +60,20 @@ pub struct LocalProcessSettings {
     /// Time to end after SIGTERM, milliseconds; then it gets SIGKILL. Default 3000.
     #[serde(default)]
     pub kill_timeout_ms: Millis<3_000>,
+    /// Most memory the program and its descendants may hold together, bytes; beyond that the system ends
+    /// them. Where no cgroup is delegated to the node it holds for each of them alone, as RLIMIT_DATA, and
+    /// the backend's log says so. Default: no limit.
+    #[serde(default)]
+    #[schemars(range(min = MEMORY_LIMIT_MIN))]
+    pub memory_limit_bytes: Option<u64>,
+    /// Most processes and threads the program and its descendants may be together. Holds only where a
+    /// cgroup is delegated to the node, and the backend's log says so where none is. Default: no limit.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub pids_limit: Option<u32>,
+    /// Whether programs that change their user, such as sudo or rootless podman, may do so. Default false.
+    #[serde(default)]
+    pub allow_new_privileges: bool,
     /// Longest line, that is message, the program may write, bytes. Default 16777216 (16 MiB).
     #[serde(default)]
     pub line_len_max: MessageLen,
@@ -95,6 +111,12 @@ fn check(settings: &LocalProcessSettings) -> Result<(), GatewayError> {
     if let Some(index) = settings.args.iter().position(|arg| arg.contains('\0')) {
         return invalid(format!("args[{index}]: holds a NUL byte"));
     }
+    if settings.memory_limit_bytes.is_some_and(|len| len < MEMORY_LIMIT_MIN) {
+        return invalid(format!("memory_limit_bytes: has to be at least {MEMORY_LIMIT_MIN}"));
+    }
+    if settings.pids_limit == Some(0) {
+        return invalid("pids_limit: has to be at least 1".to_owned());
+    }
     match &settings.working_dir {
         Some(dir) if !dir.is_dir() => {
             invalid(format!("working_dir: {} is no directory on this node", dir.display()))
@@ -112,7 +134,12 @@ struct LocalProcessRuntime {
 #[async_trait]
 impl Runtime for LocalProcessRuntime {
     async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
-        let (process, pipes) = self.spec.spawn(Arc::clone(&self.stderr))?;
+        let bounds = Limits {
+            memory_len_max: self.settings.memory_limit_bytes,
+            pids_max: self.settings.pids_limit,
+            new_privileges: self.settings.allow_new_privileges,
+        };
+        let (process, pipes) = self.spec.spawn_within(&bounds, Arc::clone(&self.stderr)).await?;
         let limits = LineLimits {
             line_len_max: self.settings.line_len_max.bytes(),
             write_timeout: self.settings.write_timeout_ms.duration(),

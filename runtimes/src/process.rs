@@ -1,22 +1,44 @@
 //! Where processes start and end.
 //!
-//! A process is started without a shell, in a process group of its own, with a small environment.
-//! It ends in steps (stdin closed, SIGTERM, SIGKILL), its whole group with it, and is always reaped.
+//! A process is started without a shell, with a small environment and clean descriptors, signals and
+//! limits. It ends in steps (stdin closed, SIGTERM, SIGKILL), all its descendants with it, and is always
+//! reaped.
+//!
+//! - [`supervised`]: with a supervisor, which survives the node
+//! - [`spawner`]: where supervisors come from
+//! - [`cgroup`]: limits for all of them together
+//! - [`group`]: without one
+//! - [`exit`]: how it ended, in words
+
+#[cfg(target_os = "linux")]
+mod cgroup;
+mod exit;
+mod group;
+#[cfg(target_os = "linux")]
+mod spawner;
+#[cfg(target_os = "linux")]
+mod supervised;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::ExitStatus;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use omcp_core::{GatewayError, StderrSink};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use rustix::process::Pid;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use self::group::Grouped;
+#[cfg(target_os = "linux")]
+use self::supervised::Supervised;
 use crate::stderr;
+use crate::supervisor;
+pub use crate::supervisor::word::Usage;
 
 /// What a process sees of the node's own environment. The rest may hold the node's secrets.
 pub const INHERITED_ENV: [&str; 9] =
@@ -25,8 +47,6 @@ pub const INHERITED_ENV: [&str; 9] =
 const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How long the last lines of stderr may take to arrive once the process is gone.
 const STDERR_WAIT: Duration = Duration::from_millis(200);
-/// How often to look whether a process group still has members; there is no event for that.
-const GROUP_POLL: Duration = Duration::from_millis(20);
 
 /// What to start.
 #[derive(Clone)]
@@ -37,6 +57,17 @@ pub struct ProcessSpec {
     /// Added to [`INHERITED_ENV`]. Holds secrets: never logged.
     pub env: BTreeMap<String, String>,
     pub working_dir: Option<PathBuf>,
+}
+
+/// The bounds that a process and its descendants live in. They hold where it has a supervisor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Memory of all of them, bytes; of each, where no cgroup is delegated to the node.
+    pub memory_len_max: Option<u64>,
+    /// Processes and threads at a time. Holds only where a cgroup is delegated to the node.
+    pub pids_max: Option<u32>,
+    /// Whether set-user-id programs such as `sudo` work.
+    pub new_privileges: bool,
 }
 
 /// How long each step of ending a process may take before the next one.
@@ -65,83 +96,135 @@ impl ProcessSpec {
     ///
     /// # Errors
     /// `Unreachable`: the system refused to start it. The program is named, its arguments are not.
-    pub fn spawn(&self, sink: Arc<dyn StderrSink>) -> Result<(Process, Pipes), GatewayError> {
-        let mut child = self.command().spawn().map_err(|error| self.not_started().with_source(error))?;
-        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let streams = (group, child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(group), Some(stdin), Some(stdout), Some(stderr)) = streams else {
-            return Err(self.not_started());
-        };
+    pub async fn spawn(&self, sink: Arc<dyn StderrSink>) -> Result<(Process, Pipes), GatewayError> {
+        self.spawn_within(&Limits::default(), sink).await
+    }
+
+    /// [`ProcessSpec::spawn`] within bounds.
+    ///
+    /// # Errors
+    /// As [`ProcessSpec::spawn`].
+    pub async fn spawn_within(
+        &self,
+        limits: &Limits,
+        sink: Arc<dyn StderrSink>,
+    ) -> Result<(Process, Pipes), GatewayError> {
+        let (keeper, pipes, stderr) = self.start(limits, &*sink).await.map_err(|error| {
+            let text = format!("could not start {}", self.program.display());
+            GatewayError::unreachable(text).with_source(error)
+        })?;
+        Ok(self.kept(keeper, pipes, stderr, sink))
+    }
+
+    fn kept(
+        &self,
+        keeper: Keeper,
+        pipes: Pipes,
+        stderr: ChildStderr,
+        sink: Arc<dyn StderrSink>,
+    ) -> (Process, Pipes) {
         let stderr = tokio::spawn(stderr::drain(stderr, sink));
-        let process = Process {
-            program: self.program.clone(),
-            child: Some(child),
-            group,
-            exit: None,
-            gone: false,
-            stderr,
-        };
-        Ok((process, Pipes { stdin, stdout }))
+        (Process { program: self.program.clone(), keeper, stderr }, pipes)
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.args).env_clear().envs(inherited_env()).envs(&self.env);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
-        if let Some(dir) = &self.working_dir {
-            command.current_dir(dir);
+    async fn start(
+        &self,
+        limits: &Limits,
+        sink: &dyn StderrSink,
+    ) -> io::Result<(Keeper, Pipes, ChildStderr)> {
+        #[cfg(target_os = "linux")]
+        if supervisor::is_ready() {
+            let confined = cgroup::confine(limits);
+            if let Some(note) = &confined.note {
+                tracing::warn!(program = %self.program.display(), "{note}");
+                sink.line(note.as_bytes());
+            }
+            let started = Box::pin(Supervised::start(self, limits, &confined)).await;
+            let (process, stdin, stdout, stderr) = started.inspect_err(|_| {
+                // Its supervisor removes it, where there is one.
+                confined.group.iter().for_each(|group| drop(std::fs::remove_dir(group)));
+            })?;
+            return Ok((Keeper::Supervised(process), Pipes { stdin, stdout }, stderr));
         }
-        command
+        unsupervised(limits, sink);
+        let (process, stdin, stdout, stderr) = Grouped::start(self)?;
+        Ok((Keeper::Grouped(process), Pipes { stdin, stdout }, stderr))
     }
+}
 
-    fn not_started(&self) -> GatewayError {
-        GatewayError::unreachable(format!("could not start {}", self.program.display()))
+fn unsupervised(limits: &Limits, sink: &dyn StderrSink) {
+    if limits.memory_len_max.is_some() || limits.pids_max.is_some() {
+        sink.line(b"[memory_limit_bytes and pids_limit do not hold: this process has no supervisor]");
     }
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            "processes have no supervisor: what leaves their group, or outlives this program when it is killed, stays; on Linux, begin `main` with omcp_runtimes::supervisor::enter()"
+        );
+    });
 }
 
 fn inherited_env() -> impl Iterator<Item = (&'static str, OsString)> {
     INHERITED_ENV.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
-/// A started process and its group.
+/// A started process and its descendants.
 pub struct Process {
     program: PathBuf,
-    /// `None` once handed to the reaper.
-    child: Option<Child>,
-    /// The id of the process and of its group.
-    group: Pid,
-    exit: Option<ExitStatus>,
-    /// Nothing of the group is left. Its id may belong to somebody else, so it is not signalled again.
-    gone: bool,
+    keeper: Keeper,
     stderr: JoinHandle<()>,
+}
+
+enum Keeper {
+    #[cfg(target_os = "linux")]
+    Supervised(Supervised),
+    Grouped(Grouped),
 }
 
 impl Process {
     pub fn pid(&self) -> u32 {
-        self.group.as_raw_nonzero().get().unsigned_abs()
+        let pid: Option<Pid> = match &self.keeper {
+            #[cfg(target_os = "linux")]
+            Keeper::Supervised(process) => process.pid(),
+            Keeper::Grouped(process) => Some(process.pid()),
+        };
+        pid.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
     /// How it ended, once that was seen.
     pub fn exit(&self) -> Option<ExitStatus> {
-        self.exit
+        match &self.keeper {
+            #[cfg(target_os = "linux")]
+            Keeper::Supervised(process) => process.exit(),
+            Keeper::Grouped(process) => process.exit(),
+        }
+    }
+
+    /// What it and its descendants took, once it has ended under a supervisor.
+    pub fn usage(&self) -> Option<Usage> {
+        match &self.keeper {
+            #[cfg(target_os = "linux")]
+            Keeper::Supervised(process) => process.usage(),
+            Keeper::Grouped(_) => None,
+        }
     }
 
     /// `process PROGRAM exited with status 3`, or whatever is known.
     pub fn describe(&self) -> String {
         let program = self.program.display();
-        match self.exit {
-            Some(status) => format!("process {program} {}", describe_exit(status)),
-            None => format!("process {program} runs"),
+        match (self.exit(), self.is_lost()) {
+            (Some(_), true) => format!("process {program} was killed with its supervisor"),
+            (Some(status), false) => format!("process {program} {}", exit::describe(status)),
+            (None, _) => format!("process {program} runs"),
         }
     }
 
-    /// Waits until the process ends by itself. What it leaves in its group is killed. Cancel safe.
+    /// Waits until the process ends by itself. What it leaves is killed. Cancel safe.
     pub async fn exited(&mut self) {
-        self.reap().await;
-        if !self.gone {
-            self.signal(Signal::KILL);
-            self.gone = true;
+        match &mut self.keeper {
+            #[cfg(target_os = "linux")]
+            Keeper::Supervised(process) => process.exited().await,
+            Keeper::Grouped(process) => process.exited().await,
         }
     }
 
@@ -150,44 +233,26 @@ impl Process {
     /// # Errors
     /// `Timeout`: it survived SIGKILL for some seconds. It is reaped whenever it does end.
     pub async fn stop(&mut self, grace: StopGrace) -> Result<(), GatewayError> {
-        let steps = [
-            (None, grace.stdin_closed),
-            (Some(Signal::TERM), grace.terminated),
-            (Some(Signal::KILL), KILL_WAIT),
-        ];
-        for (signal, wait) in steps {
-            if let Some(signal) = signal {
-                self.signal(signal);
-            }
-            if timeout(wait, self.group_gone()).await.is_ok() {
-                self.finish_stderr().await;
-                return Ok(());
-            }
+        let gone = match &mut self.keeper {
+            #[cfg(target_os = "linux")]
+            Keeper::Supervised(process) => process.stop(grace).await,
+            Keeper::Grouped(process) => process.stop(grace).await,
+        };
+        if !gone {
+            let text = format!("process {} (pid {}) survived SIGKILL", self.program.display(), self.pid());
+            return Err(GatewayError::timeout(text));
         }
-        let text = format!("process {} (pid {}) survived SIGKILL", self.program.display(), self.pid());
-        Err(GatewayError::timeout(text))
+        self.finish_stderr().await;
+        tracing::debug!(pid = self.pid(), usage = ?self.usage(), "{}", self.describe());
+        Ok(())
     }
 
-    async fn reap(&mut self) {
-        if let (None, Some(child)) = (self.exit, &mut self.child) {
-            // An error means that nobody can tell any more; the process is no child of ours.
-            self.exit = Some(child.wait().await.unwrap_or_default());
+    fn is_lost(&self) -> bool {
+        match &self.keeper {
+            #[cfg(target_os = "linux")]
+            Keeper::Supervised(process) => process.is_lost(),
+            Keeper::Grouped(_) => false,
         }
-    }
-
-    async fn group_gone(&mut self) {
-        self.reap().await;
-        while !self.gone {
-            self.gone = test_kill_process_group(self.group).is_err();
-            if !self.gone {
-                sleep(GROUP_POLL).await;
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        // The only failure is that nobody is left.
-        let _ = kill_process_group(self.group, signal);
     }
 
     async fn finish_stderr(&mut self) {
@@ -199,30 +264,16 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.gone {
-            self.signal(Signal::KILL);
-        }
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
         let stderr = self.stderr.abort_handle();
-        // Without an executor tokio's own orphan queue reaps it.
-        if let Ok(executor) = tokio::runtime::Handle::try_current() {
+        // Without an executor there is no task to abort either.
+        if !stderr.is_finished()
+            && let Ok(executor) = tokio::runtime::Handle::try_current()
+        {
             executor.spawn(async move {
-                let _ = child.wait().await;
                 sleep(STDERR_WAIT).await;
                 stderr.abort();
             });
         }
-    }
-}
-
-fn describe_exit(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended".to_owned(),
     }
 }
 

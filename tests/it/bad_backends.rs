@@ -8,6 +8,7 @@ use omcp_tests::harness::client::{Legacy, Modern};
 use omcp_tests::harness::load::Load;
 use omcp_tests::harness::manifest::stdio;
 use omcp_tests::harness::node::Node;
+use omcp_tests::harness::processes;
 use omcp_tests::harness::wait::{self, holds};
 use serde_json::{Value, json};
 
@@ -54,7 +55,9 @@ async fn servers_that_never_work_are_bounded_visible_and_alone() -> Result<()> {
     ensure!(memory_mib(node) < MEMORY_LIMIT_MIB, "{} MiB", memory_mib(node));
     // The healthy server has one process for stateless calls and one for the session of the load.
     wait::until("the processes of the others to be gone", async || {
-        holds(children(node) == 2, children(node))
+        let count =
+            processes::below(node.pid()).iter().filter(|process| process.name == "omcp-fixture").count();
+        holds(count == 2, count)
     })
     .await;
     Ok(())
@@ -140,16 +143,4 @@ fn memory_mib(node: &Node) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).expect("the node runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
     line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a number of KiB") / 1024
-}
-
-/// How many processes have the node as their parent.
-fn children(node: &Node) -> usize {
-    let parent = node.pid().to_string();
-    let stat = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("stat")).ok();
-    let processes = std::fs::read_dir("/proc").expect("Linux").filter_map(|entry| stat(entry.ok()?));
-    let is_child = |stat: &String| {
-        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        fields.get(1) == Some(&parent.as_str()) && fields.first() != Some(&"Z")
-    };
-    processes.filter(is_child).count()
 }

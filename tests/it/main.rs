@@ -37,6 +37,8 @@ mod bad_backends;
 mod cli;
 /// Calls outlive changes, drains and the death of others.
 mod lifecycle;
+/// However a process, its supervisor or its node ends, nothing is left of it.
+mod no_orphan;
 /// Runtime types in other processes.
 mod plugins;
 

@@ -9,6 +9,7 @@ use omcp_tests::harness::load::Load;
 use omcp_tests::harness::manifest::stdio;
 use omcp_tests::harness::node::Node;
 use omcp_tests::harness::process::{self, Process};
+use omcp_tests::harness::processes;
 use omcp_tests::harness::wait::{self, holds};
 use omcp_tests::kit::program::{Listening, kill};
 use serde_json::{Value, json};
@@ -32,13 +33,9 @@ fn behind(id: &str, endpoint: &str) -> Value {
     json!({ "id": id, "runtime": { "type": "rust-lines", "endpoint": endpoint } })
 }
 
-/// Processes of the example plugin that a process has started.
-fn plugins_of(parent: u32) -> Vec<u32> {
-    let children = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-    let children = children.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-    let pids = children
-        .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>());
-    pids.filter(|pid: &u32| is_plugin(*pid)).collect()
+/// Processes of the example plugin below a process, whatever supervises them.
+fn plugins_of(node: u32) -> Vec<u32> {
+    processes::below(node).into_iter().map(|process| process.pid).filter(|pid| is_plugin(*pid)).collect()
 }
 
 fn is_plugin(pid: u32) -> bool {

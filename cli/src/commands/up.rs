@@ -67,6 +67,11 @@ pub struct Args {
     free_ports: bool,
 }
 
+/// Belongs at the start of `main`: a node of `omcp up` starts this program again to supervise its processes.
+pub fn supervise() {
+    omcp_data_plane::supervise();
+}
+
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
     let stop = stop::signals()?;
     log(context.global.verbose);

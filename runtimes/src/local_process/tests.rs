@@ -142,6 +142,11 @@ fn what_cannot_work_is_refused_by_field() {
             json!({ "command": "sh", "working_dir": "/etc/passwd" }),
             "working_dir: /etc/passwd is no directory on this node",
         ),
+        (
+            json!({ "command": "sh", "memory_limit_bytes": 9 }),
+            "memory_limit_bytes: has to be at least 1048576",
+        ),
+        (json!({ "command": "sh", "pids_limit": 0 }), "pids_limit: has to be at least 1"),
         (json!({ "command": "sh", "args": ["a", "b\0"] }), "args[1]: holds a NUL byte"),
     ] {
         assert_eq!(refusal(settings), want);

@@ -106,7 +106,7 @@ impl Program {
         if let Place::Unix(path) = &place {
             spec.env.insert(SOCKET_VARIABLE.to_owned(), path.display().to_string());
         }
-        let (process, pipes) = spec.spawn(Arc::clone(&self.output))?;
+        let (process, pipes) = spec.spawn(Arc::clone(&self.output)).await?;
         let (stop, stopped) = oneshot::channel();
         let (ended_sender, ended) = watch::channel(None);
         let run = Arc::new(Run { place, pid: process.pid(), ended, _stop: stop });

@@ -15,12 +15,30 @@ fn shell(script: &str) -> ProcessSpec {
     }
 }
 
-fn start(script: &str) -> (Process, Pipes) {
-    shell(script).spawn(Arc::new(NoStderr)).unwrap()
+async fn start(script: &str) -> (Process, Pipes) {
+    shell(script).spawn(Arc::new(NoStderr)).await.unwrap()
+}
+
+/// Without a supervisor.
+fn start_grouped(script: &str) -> (Process, Pipes) {
+    let spec = shell(script);
+    let (process, stdin, stdout, stderr) = Grouped::start(&spec).unwrap();
+    spec.kept(Keeper::Grouped(process), Pipes { stdin, stdout }, stderr, Arc::new(NoStderr))
+}
+
+/// Both ways.
+async fn starts(script: &str) -> [(Process, Pipes); 2] {
+    let supervised = start(script).await;
+    assert!(matches!(supervised.0.keeper, Keeper::Supervised(_)));
+    [supervised, start_grouped(script)]
 }
 
 const QUICK: StopGrace =
     StopGrace { stdin_closed: Duration::from_millis(100), terminated: Duration::from_millis(200) };
+
+/// Enough on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
 
 fn alive(pid: u32) -> bool {
     // A zombie has no command line.
@@ -39,82 +57,91 @@ async fn first_line(stdout: &mut ChildStdout) -> String {
 }
 
 async fn until_dead(pid: u32) {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + PATIENCE;
     while alive(pid) {
         assert!(Instant::now() < end, "process {pid} lives on");
-        sleep(Duration::from_millis(10)).await;
+        sleep(POLL).await;
     }
 }
 
 #[tokio::test]
 async fn the_status_of_an_exit_is_told() {
-    let (mut process, _pipes) = start("exit 3");
-    process.exited().await;
-    assert_eq!(process.describe(), "process /bin/sh exited with status 3");
-    let (mut process, _pipes) = start("kill -9 $$");
-    process.exited().await;
-    assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+    for (mut process, _pipes) in starts("exit 3").await {
+        process.exited().await;
+        assert_eq!(process.describe(), "process /bin/sh exited with status 3");
+    }
+    for (mut process, _pipes) in starts("kill -9 $$").await {
+        process.exited().await;
+        assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+    }
 }
 
 #[tokio::test]
 async fn closed_stdin_is_enough_for_the_polite() {
-    let (mut process, pipes) = start("cat");
-    drop(pipes);
-    process.stop(StopGrace::default()).await.unwrap();
-    assert_eq!(process.exit().unwrap().code(), Some(0), "no signal was needed");
-    process.stop(StopGrace::default()).await.unwrap();
+    for (mut process, pipes) in starts("cat").await {
+        drop(pipes);
+        process.stop(StopGrace::default()).await.unwrap();
+        assert_eq!(process.exit().unwrap().code(), Some(0), "no signal was needed");
+        process.stop(StopGrace::default()).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn sigterm_is_asked_before_sigkill() {
-    let (mut process, mut pipes) = start("trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done");
-    assert_eq!(first_line(&mut pipes.stdout).await, "ready");
-    process.stop(StopGrace { terminated: Duration::from_secs(5), ..QUICK }).await.unwrap();
-    assert_eq!(process.exit().unwrap().code(), Some(7));
+    for (mut process, mut pipes) in
+        starts("trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done").await
+    {
+        assert_eq!(first_line(&mut pipes.stdout).await, "ready");
+        process.stop(StopGrace { terminated: Duration::from_secs(20), ..QUICK }).await.unwrap();
+        assert_eq!(process.exit().unwrap().code(), Some(7));
+    }
 }
 
 #[tokio::test]
 async fn who_ignores_sigterm_is_killed() {
-    let (mut process, mut pipes) = start("trap '' TERM; echo ready; while :; do sleep 1; done");
-    assert_eq!(first_line(&mut pipes.stdout).await, "ready");
-    process.stop(QUICK).await.unwrap();
-    assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+    for (mut process, mut pipes) in starts("trap '' TERM; echo ready; while :; do sleep 1; done").await {
+        assert_eq!(first_line(&mut pipes.stdout).await, "ready");
+        process.stop(QUICK).await.unwrap();
+        assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+    }
 }
 
 #[tokio::test]
 async fn a_grandchild_goes_too() {
     for leader_exits_first in [false, true] {
         let tail = if leader_exits_first { "exit 1" } else { "cat" };
-        let (mut process, mut pipes) = start(&format!("sleep 300 & echo $!; {tail}"));
-        let grandchild = first_line(&mut pipes.stdout).await.parse().unwrap();
-        if leader_exits_first {
-            process.exited().await;
-        } else {
-            assert!(alive(grandchild));
-            drop(pipes);
-            process.stop(QUICK).await.unwrap();
+        for (mut process, mut pipes) in starts(&format!("sleep 300 & echo $!; {tail}")).await {
+            let grandchild = first_line(&mut pipes.stdout).await.parse().unwrap();
+            if leader_exits_first {
+                process.exited().await;
+            } else {
+                assert!(alive(grandchild));
+                drop(pipes);
+                process.stop(QUICK).await.unwrap();
+            }
+            until_dead(grandchild).await;
         }
-        until_dead(grandchild).await;
     }
 }
 
 #[tokio::test]
 async fn dropping_kills_and_reaps() {
-    let (process, mut pipes) = start("sleep 300 & echo $!; wait");
-    let (leader, grandchild) = (process.pid(), first_line(&mut pipes.stdout).await.parse().unwrap());
-    drop(process);
-    until_dead(leader).await;
-    until_dead(grandchild).await;
-    let end = Instant::now() + Duration::from_secs(5);
-    while std::path::Path::new(&format!("/proc/{leader}")).exists() {
-        assert!(Instant::now() < end, "not reaped");
-        sleep(Duration::from_millis(10)).await;
+    for (process, mut pipes) in starts("sleep 300 & echo $!; wait").await {
+        let (leader, grandchild) = (process.pid(), first_line(&mut pipes.stdout).await.parse().unwrap());
+        drop(process);
+        until_dead(leader).await;
+        until_dead(grandchild).await;
+        let end = Instant::now() + PATIENCE;
+        while std::path::Path::new(&format!("/proc/{leader}")).exists() {
+            assert!(Instant::now() < end, "not reaped");
+            sleep(POLL).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn only_the_allowed_environment_is_seen() {
-    let (mut process, mut pipes) = start("env; pwd");
+    let (mut process, mut pipes) = start("env; pwd").await;
     let mut text = String::new();
     pipes.stdout.read_to_string(&mut text).await.unwrap();
     process.exited().await;
@@ -140,7 +167,7 @@ impl StderrSink for Counted {
 async fn a_flood_of_stderr_neither_blocks_nor_fills() {
     let counted = Arc::new(Counted::default());
     let script = "yes | head -c 3000000 >&2; head -c 100000 /dev/zero >&2; echo done";
-    let (mut process, mut pipes) = shell(script).spawn(counted.clone()).unwrap();
+    let (mut process, mut pipes) = shell(script).spawn(counted.clone()).await.unwrap();
     assert_eq!(first_line(&mut pipes.stdout).await, "done");
     drop(pipes);
     process.stop(QUICK).await.unwrap();
@@ -152,7 +179,192 @@ async fn a_flood_of_stderr_neither_blocks_nor_fills() {
 #[tokio::test]
 async fn a_start_that_fails_names_the_program() {
     let spec = ProcessSpec { program: "/etc/passwd".into(), ..shell("") };
-    let Err(error) = spec.spawn(Arc::new(NoStderr)) else { panic!("it started") };
+    let Err(error) = spec.spawn(Arc::new(NoStderr)).await else { panic!("it started") };
     assert_eq!(error.to_string(), "could not start /etc/passwd");
     assert!(error.chain().contains("denied"), "{}", error.chain());
+}
+
+/// What a script printed until its end.
+async fn printed(spec: &ProcessSpec, limits: &Limits) -> String {
+    let (mut process, mut pipes) = spec.spawn_within(limits, Arc::new(NoStderr)).await.unwrap();
+    let mut text = String::new();
+    pipes.stdout.read_to_string(&mut text).await.unwrap();
+    process.exited().await;
+    text
+}
+
+#[tokio::test]
+async fn a_process_begins_with_a_clean_slate() {
+    // Descriptors that nobody meant to pass on.
+    let file = std::fs::File::open("/dev/null").unwrap();
+    let leaked: Vec<_> = (0..3).map(|_| rustix::io::dup(&file).unwrap()).collect();
+    let text = printed(&shell("ls /proc/$$/fd; umask; ulimit -c"), &Limits::default()).await;
+    drop(leaked);
+    assert_eq!(text.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "0077", "0"]);
+    // No shell: it blocks signals for moments.
+    let status =
+        ProcessSpec { program: "/bin/cat".into(), args: vec!["/proc/self/status".into()], ..shell("") };
+    for (new_privileges, no_new) in [(false, "1"), (true, "0")] {
+        let text = printed(&status, &Limits { new_privileges, ..Limits::default() }).await;
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        for name in ["SigBlk:", "SigIgn:", "SigCgt:"] {
+            assert_eq!(field(name), Some("0000000000000000"), "{name}");
+        }
+        assert_eq!(field("NoNewPrivs:"), Some(no_new));
+    }
+}
+
+#[tokio::test]
+async fn who_reads_no_more_ends_the_writer() {
+    // SIGPIPE ends `yes`; a process that inherited our own deafness would complain instead.
+    let (mut process, pipes) = start("yes; echo $? >&2").await;
+    drop(pipes);
+    process.exited().await;
+    assert_eq!(process.exit().unwrap().code(), Some(0));
+    let text = printed(&shell("(yes; echo $? >&2) 2>&1 | head -c 0; :"), &Limits::default()).await;
+    assert_eq!(text, "");
+    let text = printed(&shell("{ yes; echo $? >&3; } 3>&1 | :"), &Limits::default()).await;
+    assert_eq!(text, "");
+}
+
+/// A shell script whose descendants hide: another session, a daemon whose parent is gone. All of them
+/// ignore SIGTERM and the end of their input. Prints their pids, one line.
+const HIDING: &str = r#"
+trap '' TERM HUP
+hide='trap "" TERM HUP; while :; do sleep 1; done'
+sh -c "$hide" & a=$!
+setsid sh -c "$hide" & b=$!
+c=$(setsid sh -c "($hide) >/dev/null 2>&1 & echo \$!")
+echo $a $b $c $$
+while :; do sleep 1; done
+"#;
+
+async fn hidden(pipes: &mut Pipes) -> Vec<u32> {
+    let line = first_line(&mut pipes.stdout).await;
+    let pids: Vec<u32> = line.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 4, "{line}");
+    assert!(pids.iter().all(|pid| alive(*pid)), "{line}");
+    pids
+}
+
+#[tokio::test]
+async fn who_hides_is_found() {
+    for way in ["stop", "drop", "exit"] {
+        let (mut process, mut pipes) = start(HIDING).await;
+        let pids = hidden(&mut pipes).await;
+        match way {
+            "stop" => process.stop(QUICK).await.unwrap(),
+            "drop" => drop(process),
+            _ => {
+                let pid = Pid::from_raw(pids[3].cast_signed()).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+                process.exited().await;
+                assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+            }
+        }
+        for pid in pids {
+            until_dead(pid).await;
+        }
+    }
+}
+
+/// The supervisor of a process: its parent.
+fn supervisor_of(pid: u32) -> Pid {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    Pid::from_raw(parent.trim().parse().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_process_does_not_outlive_its_supervisor() {
+    let (mut process, mut pipes) = start(HIDING).await;
+    let pids = hidden(&mut pipes).await;
+    let supervisor = supervisor_of(process.pid());
+    let name = std::fs::read_to_string(format!("/proc/{supervisor}/comm")).unwrap();
+    assert_eq!(name.trim(), supervisor::NAME);
+    rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
+    process.exited().await;
+    assert_eq!(process.describe(), "process /bin/sh was killed with its supervisor");
+    for pid in pids {
+        until_dead(pid).await;
+    }
+    process.stop(QUICK).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_asked_to_end_ends_its_process() {
+    let (mut process, mut pipes) =
+        start("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done").await;
+    assert_eq!(first_line(&mut pipes.stdout).await, "ready");
+    let supervisor = supervisor_of(process.pid());
+    rustix::process::kill_process(supervisor, rustix::process::Signal::TERM).unwrap();
+    process.exited().await;
+    assert_eq!(process.describe(), "process /bin/sh exited with status 5");
+}
+
+#[tokio::test]
+async fn the_steps_of_an_end_keep_their_order_and_their_time() {
+    let script = "trap 'echo term $(date +%s%N)' TERM; echo ready; cat; echo closed $(date +%s%N); while :; do sleep 0.01; done";
+    let (mut process, Pipes { stdin, mut stdout }) = start(script).await;
+    assert_eq!(first_line(&mut stdout).await, "ready");
+    let grace =
+        StopGrace { stdin_closed: Duration::from_millis(300), terminated: Duration::from_millis(400) };
+    let begin = now();
+    drop(stdin);
+    let mut text = String::new();
+    let (stopped, read) = tokio::join!(process.stop(grace), stdout.read_to_string(&mut text));
+    stopped.unwrap();
+    read.unwrap();
+    let times: Vec<_> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+    let [("closed", closed), ("term", term)] = times[..] else { panic!("{text}") };
+    let (closed, term): (u128, u128) = (closed.parse().unwrap(), term.parse().unwrap());
+    assert!(closed >= begin && term >= begin + grace.stdin_closed.as_nanos(), "{begin} {text}");
+    assert!(now() >= begin + (grace.stdin_closed + grace.terminated).as_nanos());
+    assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+}
+
+/// Nanoseconds as `date +%s%N` counts them.
+fn now() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos()
+}
+
+#[tokio::test]
+async fn what_it_took_is_told() {
+    let (mut process, pipes) = start("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done").await;
+    process.exited().await;
+    drop(pipes);
+    let usage = process.usage().unwrap();
+    assert!(usage.user + usage.system > Duration::ZERO && usage.resident_max_kib > 100, "{usage:?}");
+}
+
+#[tokio::test]
+async fn zz_measure() {
+    let cat = ProcessSpec { program: "/bin/cat".into(), args: vec![], ..shell("") };
+    use tokio::io::AsyncWriteExt;
+    for round in 0..2 {
+        for kind in ["supervised", "grouped"] {
+            let (mut spawned, mut first, mut stop) = (vec![], vec![], vec![]);
+            for _ in 0..200 {
+                let begin = Instant::now();
+                let (mut process, mut pipes) = if kind == "supervised" {
+                    cat.spawn(Arc::new(NoStderr)).await.unwrap()
+                } else {
+                    let (process, stdin, stdout, stderr) = Grouped::start(&cat).unwrap();
+                    cat.kept(Keeper::Grouped(process), Pipes { stdin, stdout }, stderr, Arc::new(NoStderr))
+                };
+                spawned.push(begin.elapsed().as_micros());
+                pipes.stdin.write_all(b"x\n").await.unwrap();
+                first_line(&mut pipes.stdout).await;
+                first.push(begin.elapsed().as_micros());
+                let begin = Instant::now();
+                drop(pipes);
+                process.stop(StopGrace::default()).await.unwrap();
+                stop.push(begin.elapsed().as_micros());
+            }
+            for (what, mut times) in [("spawn", spawned), ("first line", first), ("stop", stop)] {
+                times.sort();
+                println!("{round} {kind} {what}: p50 {} us p99 {} us", times[100], times[198]);
+            }
+        }
+    }
 }

@@ -7,6 +7,7 @@ use omcp_tests::harness::lambda::Lambda;
 use omcp_tests::harness::manifest::{http, sse, stdio};
 use omcp_tests::harness::node::Node;
 use omcp_tests::harness::process;
+use omcp_tests::harness::processes;
 use omcp_tests::harness::server::Server;
 use omcp_tests::kit::program::{Listening, kill};
 use serde_json::{Value, json};
@@ -124,21 +125,12 @@ fn pids(status: &Value) -> Result<Vec<u32>> {
     pids.map(|pid| Ok(u32::try_from(pid.as_u64().context("a pid")?)?)).collect()
 }
 
-/// The process of the plugin program that a node has started, however far below.
+/// The process of the plugin program that a node has started, below whatever supervises it.
 fn plugin_of(node: &Node) -> Result<u32> {
-    let mut family = vec![node.pid()];
-    let mut seen = 0;
-    while let Some(parent) = family.get(seen).copied() {
-        seen += 1;
-        for task in std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
-            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-    }
     let is_plugin = |pid: &u32| {
         let started_as = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         started_as.windows(PLUGIN.len()).any(|part| part == PLUGIN.as_bytes())
     };
-    // The program itself is the last below whatever supervises it.
-    family.into_iter().rev().find(is_plugin).context("no process of the plugin")
+    let below = processes::below(node.pid()).into_iter().map(|process| process.pid);
+    below.into_iter().find(is_plugin).context("no process of the plugin")
 }

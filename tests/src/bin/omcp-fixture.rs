@@ -30,7 +30,7 @@ struct Arguments {
     always_events: bool,
 
     /// Misbehave: exit-at-once, hang-handshake, garbage, half-line, flood-stderr, slow-start-ms=N,
-    /// ignore-eof, ignore-sigterm (on stdio), die-on=TOOL (anywhere). Can be repeated.
+    /// ignore-eof, ignore-sigterm, brood (on stdio), die-on=TOOL (anywhere). Can be repeated.
     #[arg(long, global = true, value_name = "KIND[=VALUE]")]
     behave: Vec<Quirk>,
 

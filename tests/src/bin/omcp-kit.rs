@@ -9,8 +9,13 @@ use std::process::ExitCode;
 use omcp_runtimes::conformance;
 use omcp_tests::kit;
 
+fn main() -> ExitCode {
+    omcp_runtimes::supervisor::enter();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let subjects = kit::subjects();
     if wanted == "--list" {

@@ -3,7 +3,7 @@
 //! Reading order:
 //!
 //! * [`wait`]: waiting for something, with a deadline;
-//! * [`process`]: one program, its log and its end;
+//! * [`process`]: one program, its log and its end; [`processes`]: all that run on this machine;
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
 //! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
 //! * [`server`], [`lambda`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod node;
 pub mod omcp;
 pub mod process;
+pub mod processes;
 pub mod server;
 pub mod wait;
 

@@ -159,7 +159,9 @@ impl Client {
 
     /// The command, up to the address of the server.
     pub fn command(&self, surroundings: &Surroundings, server: &ServerKind) -> Command {
-        let mut command = Command::new(surroundings.interpreter(self.language));
+        // Nodes give servers this mask, and files tell of it: those that a client starts have it as well.
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(surroundings.interpreter(self.language));
         if self.language != Language::Node {
             command.args(["-W", "ignore"]);
         }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use super::{Listener, Server};
+use crate::supervisor;
 
 /// Where a node that starts a plugin tells it the path of the Unix socket to listen on.
 pub const SOCKET_VARIABLE: &str = "OMCP_PLUGIN_SOCKET";
@@ -22,6 +23,7 @@ const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// It listens where the node says that started it; started by somebody else, at the address that is its
 /// one argument: `unix:/path` or `HOST:PORT`.
 pub fn main(name: &str, version: &str, registry: RuntimeRegistry) -> ExitCode {
+    supervisor::enter();
     let server = Server::new(name, version, registry);
     let served = tokio::runtime::Builder::new_multi_thread().enable_all().build().and_then(|runtime| {
         let served = runtime.block_on(run(server));
