@@ -14,10 +14,12 @@
 //! - [`header_value`]: MCP values inside HTTP header fields
 //! - [`admit`]: the rules a request has to pass, in order
 //! - [`classify`]: which era and operation an HTTP request belongs to
+//! - [`bridge`]: clients of one era with servers of the other, as state machines
 //! - [`lines`], [`sse`]: framing of pipes and event streams
 
 pub mod admit;
 pub mod batch;
+pub mod bridge;
 pub mod classify;
 pub mod compose;
 pub mod envelope;

@@ -1,0 +1,137 @@
+//! Tools that a legacy server offers as tasks only: called as such, looked at until they are done, and
+//! answered as if nothing had happened.
+
+use super::{LaneTimer, LegacyLane, Wire};
+use crate::bridge::edits::{joined, object, pair, quoted};
+use crate::bridge::error_map::code_of;
+use crate::bridge::message::Message;
+use crate::bridge::task::{Task, TaskStatus};
+use crate::refusal::code;
+use crate::{compose, methods};
+
+/// How far a call has come.
+pub(super) enum Stage {
+    /// Called as every other.
+    Plain,
+    /// Called as a task.
+    Creating,
+    /// Looked at from time to time.
+    Polling(Polled),
+    /// Its result was asked for; questions of the server come meanwhile.
+    Fetching(Polled),
+}
+
+/// A task, and what its client has heard of it.
+pub(super) struct Polled {
+    task: Task,
+    told: u64,
+}
+
+impl Polled {
+    pub fn params(&self) -> Vec<u8> {
+        self.task.params()
+    }
+}
+
+impl Stage {
+    /// Whether it is about the task with this id.
+    pub fn is_task(&self, id: &str) -> bool {
+        matches!(self, Self::Polling(polled) | Self::Fetching(polled) if polled.task.is(id))
+    }
+}
+
+impl LegacyLane {
+    /// Takes a response that is a step of a task. False if it is the answer of the call.
+    pub(super) fn task_goes_on(&mut self, id: u64, response: Message<'_>) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        match std::mem::replace(&mut call.stage, Stage::Plain) {
+            Stage::Plain => self.needs_task(id, response),
+            Stage::Creating => {
+                let task = response.result_member("task").and_then(Task::read);
+                task.is_some_and(|task| self.watch(id, Polled { task, told: 0 }))
+            }
+            Stage::Polling(polled) => {
+                let task = response.result_object().and_then(|at| Task::read(&response.bytes()[at]));
+                task.is_some_and(|task| self.watch(id, Polled { task, ..polled }))
+            }
+            Stage::Fetching(_) => false,
+        }
+    }
+
+    /// A tool that exists only as a task answers "method not found", and has done nothing yet.
+    fn needs_task(&mut self, id: u64, response: Message<'_>) -> bool {
+        let offered = self.profile().is_some_and(|profile| profile.traits.task_calls);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        let is_call = call.request.lend().method() == methods::TOOLS_CALL;
+        if !offered || !is_call || code_of(response) != Some(code::METHOD_NOT_FOUND) {
+            return false;
+        }
+        call.stage = Stage::Creating;
+        self.send_call(id, true);
+        true
+    }
+
+    /// Decides by the state of a task what comes next. Always goes on.
+    fn watch(&mut self, id: u64, mut polled: Polled) -> bool {
+        self.touch(id);
+        self.tell(id, &mut polled);
+        let (status, after_ms) = (polled.task.status, polled.task.poll_ms);
+        let params = polled.params();
+        let Some(call) = self.calls.get_mut(&id) else {
+            return true;
+        };
+        if status == TaskStatus::Working {
+            call.stage = Stage::Polling(polled);
+            self.arm(LaneTimer::Poll(id), after_ms);
+            return true;
+        }
+        call.stage = Stage::Fetching(polled);
+        self.look(id, methods::TASKS_RESULT, &params);
+        true
+    }
+
+    /// It is time to look at a task again.
+    pub(super) fn look_at_task(&mut self, id: u64) {
+        let due = self.calls.get(&id).and_then(|call| match &call.stage {
+            Stage::Polling(polled) if call.wire.is_none() => Some(polled.params()),
+            _ => None,
+        });
+        if let Some(params) = due {
+            self.look(id, methods::TASKS_GET, &params);
+        }
+    }
+
+    fn look(&mut self, id: u64, method: &str, params: &[u8]) {
+        let wire = self.ask_server(Wire::Call(id), method, params);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.wire = Some(wire);
+        }
+    }
+
+    /// What a server says about the state of a task is progress, unless it counts that itself.
+    fn tell(&mut self, id: u64, polled: &mut Polled) {
+        let (Some(text), Some(call)) = (polled.task.message.take(), self.calls.get(&id)) else {
+            return;
+        };
+        let Some((exchange, token)) = call
+            .client
+            .as_ref()
+            .filter(|_| !call.progresses)
+            .and_then(|client| Some((client.exchange, client.token.clone()?)))
+        else {
+            return;
+        };
+        polled.told += 1;
+        let params = object(&joined(&[
+            &pair("progressToken", &token),
+            &pair("progress", polled.told.to_string().as_bytes()),
+            &pair("message", &quoted(&text)),
+        ]));
+        let message = compose::notification(methods::PROGRESS, Some(&params)).into();
+        self.outbox.push(super::LaneOutput::Client { exchange, message });
+    }
+}

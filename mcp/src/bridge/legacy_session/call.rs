@@ -1,0 +1,251 @@
+//! One client's request on its way through a session, from its start to its answer.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::asking::Ask;
+use super::rounds::Repeat;
+use super::tasking::Polled;
+use super::{LegacySession, SessionOutput, SessionTimer, Wire, words};
+use crate::bridge::capabilities::TASKS_EXTENSION;
+use crate::bridge::downlevel;
+use crate::bridge::error_map::{self, code_of};
+use crate::bridge::failure::{self, Reason};
+use crate::bridge::level::Level;
+use crate::bridge::limits::CALLS_MAX;
+use crate::bridge::message::{Exchange, Message, Owned};
+use crate::bridge::request::{self, Round};
+use crate::bridge::result;
+use crate::envelope::{Kind, canonical_id};
+use crate::object::member;
+use crate::refusal::{code, error_response};
+use crate::revision::Revision;
+use crate::{compose, methods};
+
+pub(super) struct Call {
+    pub exchange: Exchange,
+    /// Goes out again in every round.
+    pub request: Owned,
+    pub can_be_asked: bool,
+    /// What waits for a response upstream; none while the client is asked, or time passes.
+    pub wire: Option<u64>,
+    /// Rounds in which the client was asked something.
+    pub rounds: u32,
+    /// `requestState` as the server spelled it.
+    pub state: Option<Bytes>,
+    /// What the client is asked in this round.
+    pub asks: Vec<Ask>,
+    pub repeat: Repeat,
+    /// The server wants to answer with a task.
+    pub with_tasks: bool,
+    pub task: Option<Polled>,
+    /// The server tells of progress itself.
+    pub progresses: bool,
+    /// Questions of the task that were put to the client.
+    pub asked_for_task: BTreeSet<String>,
+}
+
+impl Call {
+    pub fn id(&self) -> Bytes {
+        self.request.lend().id()
+    }
+}
+
+impl LegacySession {
+    pub(super) fn start(&mut self, exchange: Exchange, request: Message<'_>, can_be_asked: bool) {
+        if self.calls.len() >= CALLS_MAX {
+            let reason = Reason::LaneUnavailable;
+            return self.answer(exchange, reason.answer(&request.id(), words(reason)));
+        }
+        let call = Call {
+            exchange,
+            request: request.into(),
+            can_be_asked,
+            wire: None,
+            rounds: 0,
+            state: None,
+            asks: Vec::new(),
+            repeat: Repeat::default(),
+            with_tasks: false,
+            task: None,
+            progresses: false,
+            asked_for_task: BTreeSet::new(),
+        };
+        let id = self.next;
+        self.next += 1;
+        self.calls.insert(id, call);
+        self.send_round(id, None);
+    }
+
+    /// Sends the request of a call, with what this round adds to it.
+    pub(super) fn send_round(&mut self, id: u64, responses: Option<&[u8]>) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let (kept, state, tasks) = (call.request.clone(), call.state.clone(), call.with_tasks);
+        let round = Round { responses, state: state.as_deref() };
+        let wire = self.send(Wire::Call(id), tasks, |number, client| {
+            request::to_modern(kept.lend(), number, client, round)
+        });
+        self.waits_on(id, wire);
+    }
+
+    /// The server owes an answer now.
+    pub(super) fn waits_on(&mut self, id: u64, wire: Option<u64>) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.wire = wire;
+            self.arm(SessionTimer::Call(id), self.options.call_timeout_ms);
+        }
+    }
+
+    pub(super) fn call_responded(&mut self, id: u64, response: Message<'_>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        call.wire = None;
+        if call.task.is_some() {
+            return self.task_told(id, response);
+        }
+        if response.kind() == Kind::Error {
+            return self.refused(id, response);
+        }
+        match response.envelope().result_type(response.bytes()).as_deref() {
+            None | Some("complete") => self.complete(id, response),
+            Some("input_required") => self.input_required(id, response),
+            Some("task") if call.with_tasks => self.task_created(id, response),
+            Some(_) => self.fail_call(id, Reason::ProtocolViolation),
+        }
+    }
+
+    /// An error of the server. A tool that is offered as a task only is called once more, as one.
+    fn refused(&mut self, id: u64, error: Message<'_>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let is_call = call.request.lend().method() == methods::TOOLS_CALL;
+        if is_call && !call.with_tasks && wants_tasks(error) {
+            call.with_tasks = true;
+            return self.send_round(id, None);
+        }
+        if let Some(call) = self.forget(id) {
+            let request = call.request.lend();
+            let message = error_map::to_legacy(error, request.method(), &request.id());
+            self.answer(call.exchange, message);
+        }
+    }
+
+    /// The answer is there.
+    pub(super) fn complete(&mut self, id: u64, response: Message<'_>) {
+        let Some(call) = self.forget(id) else {
+            return;
+        };
+        let request = call.request.lend();
+        let client = self.client.as_ref().map_or(Revision::LATEST_LEGACY, |client| client.seed.revision);
+        let translated = result::to_legacy(response, request.method(), &request.id());
+        let message = translated.map(|message| match Owned::scan(message.clone()) {
+            Ok(owned) => downlevel::response(owned.lend(), request.method(), client).unwrap_or(message),
+            Err(_) => message,
+        });
+        let reason = Reason::ProtocolViolation;
+        let message = message.unwrap_or_else(|| reason.answer(&request.id(), words(reason)));
+        self.answer(call.exchange, message);
+    }
+
+    /// The call fails by the server's or the gateway's fault.
+    pub(super) fn fail_call(&mut self, id: u64, reason: Reason) {
+        if let Some(call) = self.forget(id) {
+            self.answer(call.exchange, reason.answer(&call.id(), words(reason)));
+        }
+    }
+
+    /// The call fails because the client did not give what it needs: a model shall read why.
+    pub(super) fn fail_for_input(&mut self, id: u64, why: &str, data: Option<&serde_json::Value>) {
+        self.cancel_task(id);
+        let Some(call) = self.forget(id) else {
+            return;
+        };
+        let message = match call.request.lend().method() {
+            methods::TOOLS_CALL => failure::tool_error(&call.id(), why, false),
+            _ => error_response(&call.id(), code::INVALID_PARAMS, why, data).into(),
+        };
+        self.answer(call.exchange, message);
+    }
+
+    /// What the server tells of a call before it answers.
+    pub(super) fn relay(&mut self, id: u64, notification: Message<'_>) {
+        let Some(call) = self.calls.get_mut(&id) else {
+            return;
+        };
+        let exchange = call.exchange;
+        call.progresses |= notification.method() == methods::PROGRESS;
+        let wanted = match notification.method() {
+            methods::PROGRESS => call.request.lend().progress_token().is_some(),
+            methods::MESSAGE => Level::of(notification) >= self.level,
+            // Changes are told on the stream for them; the rest belongs to the modern era.
+            _ => false,
+        };
+        self.arm(SessionTimer::Call(id), self.options.call_timeout_ms);
+        if wanted {
+            let message = notification.bytes().clone();
+            self.outbox.push(SessionOutput::Client { exchange, message });
+        }
+    }
+
+    pub(super) fn silent(&mut self, id: u64) {
+        if let Some(wire) = self.calls.get(&id).and_then(|call| call.wire) {
+            self.cancel_wire(wire);
+            self.cancel_task(id);
+            self.fail_call(id, Reason::Timeout);
+        }
+    }
+
+    /// The client cancelled its request `client_id`.
+    pub(super) fn cancelled(&mut self, client_id: &[u8]) {
+        let client_id = canonical_id(client_id);
+        let call = self.calls.iter().find(|(_, call)| canonical_id(&call.id()) == client_id);
+        if let Some((id, exchange)) = call.map(|(id, call)| (*id, call.exchange)) {
+            self.cancel(id);
+            self.outbox.push(SessionOutput::Drop { exchange });
+        }
+    }
+
+    /// Nobody waits for a call any more.
+    pub(super) fn cancel(&mut self, id: u64) {
+        self.cancel_task(id);
+        if let Some(wire) = self.calls.get(&id).and_then(|call| call.wire) {
+            self.cancel_wire(wire);
+        }
+        self.forget(id);
+    }
+
+    /// Takes a call out of every list. The client is told which questions it need not answer any more.
+    pub(super) fn forget(&mut self, id: u64) -> Option<Call> {
+        let call = self.calls.remove(&id)?;
+        if let Some(wire) = call.wire {
+            self.wires.remove(&wire);
+        }
+        [SessionTimer::Call(id), SessionTimer::Pause(id), SessionTimer::Poll(id)]
+            .into_iter()
+            .for_each(|timer| self.disarm(timer));
+        for ask in &call.asks {
+            if self.asks.remove(&ask.number).is_none() {
+                continue;
+            }
+            let id = crate::bridge::edits::quoted(&self.ask_id(ask.number));
+            let message = compose::cancelled(&id, "the call has ended").into();
+            self.outbox.push(SessionOutput::Disarm(SessionTimer::Answer(ask.number)));
+            self.outbox.push(SessionOutput::Client { exchange: call.exchange, message });
+        }
+        Some(call)
+    }
+}
+
+/// Whether the server would answer with a task, if only it might.
+fn wants_tasks(error: Message<'_>) -> bool {
+    let data = error.error_member("data").unwrap_or(b"{}");
+    let tasks = ["requiredCapabilities", "extensions", TASKS_EXTENSION]
+        .into_iter()
+        .try_fold(0..data.len(), |at, name| member(data, at, name));
+    code_of(error) == Some(code::MISSING_CAPABILITY) && tasks.is_some()
+}

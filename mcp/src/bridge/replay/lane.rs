@@ -1,0 +1,124 @@
+//! A lane under a script.
+
+use super::checks::{Exchanges, Timers, message};
+use super::{Step, Transcript, steps};
+use crate::bridge::capabilities::ClientCapabilities;
+use crate::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane};
+use crate::bridge::message::{Exchange, Message};
+use crate::bridge::state::Resume;
+use crate::envelope::Kind;
+use crate::json;
+
+const EVERYTHING: &[u8] =
+    br#"{"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}},"roots":{},"extensions":{}}"#;
+
+struct Driver {
+    lane: LegacyLane,
+    exchanges: Exchanges,
+    timers: Timers<LaneTimer>,
+    transcript: Transcript,
+}
+
+pub(super) fn run(script: &[u8]) -> String {
+    let mut steps = steps(script).peekable();
+    let mut transcript = Transcript::default();
+    let opening = steps.next_if(|(line, _)| line.starts_with(b"open {"));
+    let declared = opening.as_ref().map_or(EVERYTHING, |(_, step)| step.rest);
+    if let Some((line, _)) = opening {
+        transcript.line(line);
+    }
+    let checked = serde_json::from_slice::<serde_json::Value>(declared).is_ok();
+    let options = LaneOptions {
+        client_info: br#"{"name":"client","version":"1"}"#.as_slice().into(),
+        capabilities: ClientCapabilities::parse(if checked { declared } else { EVERYTHING }),
+        hears: true,
+        shared: false,
+        call_timeout_ms: 300_000,
+        served: &["2026-07-28"],
+    };
+    let lane = LegacyLane::open(options);
+    let mut driver = Driver { lane, exchanges: Exchanges::default(), timers: Timers::new(), transcript };
+    driver.settle();
+    for (line, step) in steps {
+        driver.transcript.line(line);
+        driver.step(&step);
+        driver.settle();
+    }
+    driver.finish()
+}
+
+impl Driver {
+    fn step(&mut self, step: &Step<'_>) {
+        let sent = step.message.as_ref().map(|message| message.lend());
+        match (step.command, step.number.map(Exchange), sent) {
+            ('c', Some(exchange), Some(sent))
+                if sent.kind() == Kind::Request && self.exchanges.begin(exchange) =>
+            {
+                self.lane.request(exchange, sent, opened(sent));
+            }
+            ('n', None, Some(sent)) if sent.kind() == Kind::Notification => self.lane.notify(sent),
+            ('g', Some(exchange), None) if self.exchanges.leave(exchange) => self.lane.gone(exchange),
+            ('u', None, Some(sent)) => self.lane.upstream(sent),
+            ('t', None, None) => {
+                if let Some(timer) = self.timers.next() {
+                    self.transcript.did(format_args!("fired {timer:?}"));
+                    self.lane.fire(timer);
+                }
+            }
+            ('e', None, None) => self.lane.ended(),
+            _ => {}
+        }
+    }
+
+    fn settle(&mut self) {
+        let outputs: Vec<_> = self.lane.outputs().collect();
+        for output in outputs {
+            let did = &mut self.transcript;
+            match output {
+                LaneOutput::Upstream(sent) => did.did(format_args!("up {}", message(&sent))),
+                LaneOutput::Client { exchange, message: sent } => {
+                    self.exchanges.more(exchange);
+                    did.did(format_args!("client c{} {}", exchange.0, message(&sent)));
+                }
+                LaneOutput::Answer { exchange, status, message: sent } => {
+                    self.exchanges.last(exchange);
+                    did.did(format_args!("answer c{} {status} {}", exchange.0, message(&sent)));
+                }
+                LaneOutput::Suspend { exchange, answer } => {
+                    self.exchanges.last(exchange);
+                    let state = serde_json::to_string(&answer.state).expect("a state always serialises");
+                    let sent = answer.answer(&state);
+                    did.did(format_args!("suspend c{} {}", exchange.0, message(&sent)));
+                }
+                LaneOutput::Arm { timer, after_ms } => {
+                    self.timers.arm(timer, after_ms);
+                    did.did(format_args!("arm {timer:?} {after_ms}"));
+                }
+                LaneOutput::Disarm(timer) => self.timers.disarm(timer),
+                other => did.did(format_args!("{other:?}")),
+            }
+        }
+    }
+
+    /// The end of the connection answers whoever still waits.
+    fn finish(mut self) -> String {
+        let transcript = std::mem::take(&mut self.transcript);
+        self.lane.ended();
+        self.settle();
+        let open = self.exchanges.open();
+        assert!(open.is_empty(), "{open:?} still wait after the end of the lane");
+        assert!(self.lane.is_idle(), "an ended lane still has calls");
+        transcript.0
+    }
+}
+
+/// A driver would open the seal; here the state is not sealed.
+fn opened(request: Message<'_>) -> Resume {
+    match request.param("requestState") {
+        None => Resume::First,
+        Some(raw) => {
+            let state = json::text(raw).and_then(|text| serde_json::from_str(&text).ok());
+            state.map_or(Resume::Invalid, Resume::With)
+        }
+    }
+}
