@@ -23,6 +23,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: Log,
+    /// Its end was seen. Its number may belong to somebody else, so its group is not signalled again.
+    reaped: bool,
 }
 
 #[derive(Clone, Default)]
@@ -53,7 +55,7 @@ impl Process {
         let log = Log::default();
         log.keep("", child.stdout.take().expect("its output is a pipe"));
         log.keep("  ", child.stderr.take().expect("its errors are a pipe"));
-        Self { name: name.to_owned(), child, log }
+        Self { name: name.to_owned(), child, log, reaped: false }
     }
 
     /// What stands behind `word` in its output, up to the next space. Waits for it.
@@ -69,6 +71,7 @@ impl Process {
                 return rest.split_whitespace().next().unwrap_or_default().to_owned();
             }
             let ended = self.child.try_wait().expect("a child can be waited for");
+            self.reaped |= ended.is_some();
             assert!(ended.is_none(), "{} ended with {ended:?}:\n{}", self.name, self.output());
             assert!(Instant::now() < deadline, "{} never said {word:?}:\n{}", self.name, self.output());
             thread::sleep(POLL);
@@ -85,13 +88,16 @@ impl Process {
     }
 
     pub fn is_running(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        let running = matches!(self.child.try_wait(), Ok(None));
+        self.reaped |= !running;
+        running
     }
 
     /// Ends it at once, as a power cut would.
     pub fn kill(&mut self) {
         self.signal_group(Signal::KILL);
         self.child.wait().expect("a killed child can be waited for");
+        self.reaped = true;
     }
 
     /// Asks it to end, and waits until it has.
@@ -99,8 +105,10 @@ impl Process {
     /// # Panics
     /// It did not in time.
     pub fn terminate(&mut self) -> ExitStatus {
-        // It may have ended already.
-        kill_process(self.group(), Signal::TERM).ok();
+        if !self.reaped {
+            // It may have ended already.
+            kill_process(self.group(), Signal::TERM).ok();
+        }
         self.wait(END_LIMIT).unwrap_or_else(|| panic!("{} ignores SIGTERM:\n{}", self.name, self.output()))
     }
 
@@ -108,6 +116,7 @@ impl Process {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
+                self.reaped = true;
                 return Some(status);
             }
             thread::sleep(POLL);
@@ -120,8 +129,10 @@ impl Process {
     }
 
     fn signal_group(&self, signal: Signal) {
-        // An empty group is as good as a signalled one.
-        kill_process_group(self.group(), signal).ok();
+        if !self.reaped {
+            // An empty group is as good as a signalled one.
+            kill_process_group(self.group(), signal).ok();
+        }
     }
 }
 
