@@ -1,7 +1,7 @@
 //! What a client does directly it also does through a node: every feature, both eras, every runtime type.
 
+mod across_eras;
 mod handshake_client;
-mod no_common_era;
 mod sse_client;
 mod stateless_client;
 
@@ -19,10 +19,15 @@ struct House {
 const LEGACY: [&str; 3] = ["http", "stdio", "sse"];
 /// Backends that speak 2026-07-28.
 const MODERN: [&str; 3] = ["http", "stdio", "modern-stdio"];
+/// Those, and backends of the other era, which a handshake client is not to notice.
+const ANY_FOR_LEGACY: [&str; 5] = ["http", "stdio", "sse", "modern-stdio", "modern-http"];
+/// Those, and backends of the other era, which a stateless client is not to notice.
+const ANY_FOR_MODERN: [&str; 6] = ["http", "stdio", "modern-stdio", "legacy-stdio", "legacy-http", "sse"];
 
 impl House {
     fn build() -> Self {
         let (http_server, sse_server) = (Server::http(&[]), Server::sse(&["--era", "legacy"]));
+        let (legacy, modern) = (Server::http(&["--era", "legacy"]), Server::http(&["--era", "modern"]));
         let cluster = Cluster::start(1);
         cluster.apply(&[
             http("http", &http_server.url),
@@ -30,8 +35,10 @@ impl House {
             sse("sse", &sse_server.url),
             stdio("modern-stdio", &["--era", "modern"]),
             stdio("legacy-stdio", &["--era", "legacy"]),
+            http("modern-http", &modern.url),
+            http("legacy-http", &legacy.url),
         ]);
-        Self { cluster, _servers: vec![http_server, sse_server] }
+        Self { cluster, _servers: vec![http_server, sse_server, legacy, modern] }
     }
 
     fn endpoint(&self, backend: &str) -> String {

@@ -9,6 +9,7 @@
 //! - [`schemas`]: what calls have to know of its tools
 //! - [`limits`], [`slots`]: how much all of them may use
 //! - [`lane`]: one upstream protocol context
+//! - [`bridge`]: lanes and sessions across the eras
 //! - [`queue`]: what is to be probed next
 //! - [`life`]: how far a definition is from its end
 //! - [`turns`]: few connections are opened at once
@@ -22,6 +23,7 @@
 //! - [`entry`]: one backend through all its definitions
 //! - [`set`]: the task that owns the entries
 
+pub mod bridge;
 pub mod build;
 pub mod changes;
 pub mod check;

@@ -1,5 +1,6 @@
 //! [`Served`]: one built definition of a backend, from its first probe to the end of its last session.
 
+mod bridges;
 mod checking;
 mod ending;
 mod lanes;
@@ -37,6 +38,7 @@ use super::schemas::Tools;
 use super::slots::{Opened, Slot, Slots};
 use super::turns::{TURN_MAX, Turns};
 use crate::upstream::Upstream;
+use bridges::Bridges;
 pub use probing::Findings;
 pub use sharing::SharedLegacy;
 
@@ -93,6 +95,7 @@ pub struct Served {
     health: Health,
     known_tools: ArcSwap<Tools>,
     modern_lane: ArcSwapOption<Lane>,
+    bridges: Bridges,
     life: Life,
     /// Its connections are processes of this machine.
     starts: AtomicBool,
@@ -130,6 +133,7 @@ impl Served {
             health: Health::new(Instant::now()),
             known_tools: ArcSwap::default(),
             modern_lane: ArcSwapOption::empty(),
+            bridges: Bridges::default(),
             life: Life::default(),
             starts: AtomicBool::new(false),
             look: Mutex::default(),

@@ -56,7 +56,7 @@ async fn answer(session: &Session, request: &McpMessage) -> Bytes {
         return answer;
     }
     let id = Bytes::copy_from_slice(labels.id());
-    match session.call(request, labels) {
+    match session.call(request, labels, false) {
         Ok((stream, log)) => {
             let _presence = Presence::of(log.clone());
             log.ended().await;

@@ -17,7 +17,7 @@ use omcp_mcp::revision::Revision;
 use super::body::{self, Body};
 use super::headers::{self, Accepts};
 use super::transparent::{Passage, View};
-use super::{Front, batch, relay_legacy, relay_modern, reply};
+use super::{Front, batch, bridge_legacy, bridge_modern, relay_legacy, relay_modern, reply};
 use crate::backends::{Eras, Served};
 use crate::clients::Client;
 use crate::session::Session;
@@ -87,9 +87,10 @@ impl Inquiry<'_> {
         body::read(&self.headers, body, config.body_len_max, config.body_timeout).await
     }
 
-    /// The session named by the request, if this node holds it. Those of an HTTP server are its own.
+    /// The session named by the request, if this node holds it. An HTTP server of the client's era has
+    /// sessions of its own.
     fn session(&self) -> Option<Arc<Session>> {
-        if self.served.upstream().is_some() {
+        if self.served.upstream().is_some() && self.served.eras().is_some_and(|eras| eras.legacy) {
             return None;
         }
         let id = headers::value(&self.headers, headers::SESSION_ID)?;
@@ -112,7 +113,7 @@ impl Inquiry<'_> {
     /// What an HTTP server's session has negotiated can only be guessed: by the header, which
     /// 2025-03-26 did not have.
     fn session_revision(&self, session: Option<&Session>) -> Option<Revision> {
-        if self.served.upstream().is_none() {
+        if session.is_some() || self.served.upstream().is_none() {
             return session.map(Session::revision);
         }
         match headers::value(&self.headers, headers::PROTOCOL_VERSION) {
@@ -132,10 +133,8 @@ impl Inquiry<'_> {
             Err(error) => return Ok(self.failed(&message, &error)),
         };
         if !eras.modern {
-            let client =
-                message.envelope().protocol_version(message.bytes()).unwrap_or_default().into_owned();
-            let id = message.id().map(<[u8]>::to_vec);
-            return Err(reply::no_common_era(self.served.name().as_str(), &client, &eras.to_string(), id));
+            self.check_params(&message)?;
+            return Ok(bridge_modern::relay(self.front, &self.served, message, self.accepts).await);
         }
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).modern(&message).await);
@@ -164,23 +163,23 @@ impl Inquiry<'_> {
     }
 
     async fn initialize(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
-        match self.eras().await {
+        let eras = match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
-            Ok(eras) if self.served.speaks_legacy(eras) == Some(false) => {
-                return Err(self.modern_only(&message));
-            }
-            Ok(_) => {}
+            Ok(eras) => eras,
+        };
+        let served = self.served.clone();
+        if served.speaks_legacy(eras) == Some(false) {
+            return Ok(bridge_legacy::initialize(self.front, &served, self.client, &message).await);
         }
-        if let Some(upstream) = self.served.upstream().cloned() {
-            return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
+        let response = match served.upstream().cloned() {
+            Some(upstream) => self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await,
+            None => relay_legacy::initialize(self.front, &served, self.client, &message).await,
+        };
+        // Nobody had asked this modern backend for a handshake yet, and it has none.
+        if !eras.legacy && response.status().is_client_error() {
+            return Ok(bridge_legacy::initialize(self.front, &served, self.client, &message).await);
         }
-        Ok(relay_legacy::initialize(self.front, &self.served, self.client, &message).await)
-    }
-
-    fn modern_only(&self, message: &McpMessage) -> Refusal {
-        let requested = relay_legacy::requested_version(message);
-        let id = message.id().map(<[u8]>::to_vec);
-        reply::modern_only(self.served.name().as_str(), &requested, &MODERN, id)
+        Ok(response)
     }
 
     async fn legacy(
@@ -189,7 +188,7 @@ impl Inquiry<'_> {
         message: McpMessage,
     ) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
-        if let Some(upstream) = self.served.upstream().cloned() {
+        if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
         let session = self.need(session)?;
@@ -197,7 +196,7 @@ impl Inquiry<'_> {
     }
 
     async fn batch(mut self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
-        if let Some(upstream) = self.served.upstream().cloned() {
+        if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, bytes).await);
         }
         let session = self.need(session)?;
@@ -209,7 +208,7 @@ impl Inquiry<'_> {
         if self.front.overload.refuses_streams() {
             return Ok(reply::overloaded());
         }
-        if let Some(upstream) = self.served.upstream().cloned() {
+        if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
@@ -218,7 +217,7 @@ impl Inquiry<'_> {
 
     async fn delete(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_delete(&self.legacy_headers())?;
-        if let Some(upstream) = self.served.upstream().cloned() {
+        if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
@@ -235,6 +234,13 @@ impl Inquiry<'_> {
         session.ok_or_else(Refusal::session_not_found)
     }
 
+    /// The HTTP server, if it has legacy sessions of its own; those of a bridge are ours.
+    fn passes(&self) -> Option<Arc<Upstream>> {
+        let upstream = self.served.upstream().cloned()?;
+        let bridged = self.served.eras().is_some_and(|eras| self.served.speaks_legacy(eras) == Some(false));
+        (!bridged).then_some(upstream)
+    }
+
     fn passage<'b>(&'b mut self, upstream: &'b Upstream) -> Passage<'b> {
         let headers = std::mem::take(&mut self.headers);
         Passage { served: &self.served, upstream, method: self.method.clone(), headers, front: self.front }
@@ -244,7 +250,7 @@ impl Inquiry<'_> {
     fn legacy_headers(&self) -> LegacyHeaders<'_> {
         let given = &self.headers;
         let session = headers::value(given, headers::SESSION_ID);
-        let session = session.or(self.served.upstream().map(|_| "none"));
+        let session = session.or(self.passes().map(|_| "none"));
         LegacyHeaders { protocol_version: headers::value(given, headers::PROTOCOL_VERSION), session }
     }
 

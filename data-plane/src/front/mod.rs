@@ -6,12 +6,16 @@
 //! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
 //! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
+//! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
+//!   ([`request_states`])
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
 //! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
 //! - [`server`]: the accept loop ([`stall`], [`overload`])
 
 pub mod batch;
 pub mod body;
+pub mod bridge_legacy;
+pub mod bridge_modern;
 pub mod config;
 pub mod endpoint;
 pub mod events;
@@ -24,6 +28,7 @@ pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
 pub mod reply;
+pub mod request_states;
 pub mod route;
 pub mod server;
 pub mod sse_client;
@@ -51,6 +56,7 @@ use body::Body;
 use config::FrontConfig;
 use guard::Trust;
 use overload::Overload;
+use request_states::RequestStates;
 use route::Route;
 pub use server::serve;
 use sse_client::SseClients;
@@ -61,6 +67,7 @@ pub struct Front {
     pub(crate) trust: Arc<Trust>,
     pub(crate) sessions: Sessions,
     pub(crate) sse_clients: SseClients,
+    pub(crate) request_states: RequestStates,
     /// The node stops: streams that never end by themselves end now.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) overload: Overload,
@@ -71,8 +78,9 @@ impl Front {
     pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
         let stopping = watch::Sender::new(false);
+        let (sse_clients, request_states) = (SseClients::default(), RequestStates::default());
         let overload = Overload::new(config.memory_max);
-        Self { config, trust, sessions, sse_clients: SseClients::default(), stopping, overload, table }
+        Self { config, trust, sessions, sse_clients, request_states, stopping, overload, table }
     }
 
     /// Answers one request that passed the guard.
@@ -131,10 +139,15 @@ impl Front {
 
     /// 128 random bits in visible ASCII: possession is the only proof of a session.
     pub(crate) fn new_session_id(&self) -> String {
-        let mut bits = [0; 16];
-        getrandom::fill(&mut bits).expect("the operating system provides randomness");
-        bits.iter().map(|byte| format!("{byte:02x}")).collect()
+        random_id()
     }
+}
+
+/// 128 random bits in visible ASCII.
+pub(crate) fn random_id() -> String {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).expect("the operating system provides randomness");
+    bits.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The origin was checked by the guard; a browser wants to read so.

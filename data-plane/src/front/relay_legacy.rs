@@ -21,6 +21,7 @@ use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
 use crate::clients::Client;
 use crate::session::event_id::{EventId, GENERAL, StreamId};
+use crate::session::link::Link;
 use crate::session::stream_log::StreamLog;
 use crate::session::{Room, Session};
 
@@ -83,7 +84,8 @@ async fn handshake(
         lane.close();
         return Ok((answer, None));
     };
-    let session = Session::new(front.new_session_id(), served.clone(), lane, revision, general, room, None);
+    let (id, link) = (front.new_session_id(), Link::Lane(lane));
+    let session = Session::new(id, served.clone(), link, revision, general, room, None);
     Ok((answer, Some(Arc::new(session))))
 }
 
@@ -99,8 +101,8 @@ async fn join(
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
     let listener: Arc<dyn Sink> = general.clone();
     shared.listen(&listener);
-    let (id, lane) = (front.new_session_id(), shared.lane().clone());
-    let session = Session::new(id, served.clone(), lane, revision, general, room, Some(shared));
+    let (id, link) = (front.new_session_id(), Link::Lane(shared.lane().clone()));
+    let session = Session::new(id, served.clone(), link, revision, general, room, Some(shared));
     Ok((answer, Some(Arc::new(session))))
 }
 
@@ -146,18 +148,6 @@ fn negotiated(answer: &McpMessage) -> Option<Revision> {
     Some(Revision::parse(&chosen.version).unwrap_or(Revision::LATEST_LEGACY))
 }
 
-/// The revision a handshake asks for.
-pub fn requested_version(request: &McpMessage) -> String {
-    #[derive(serde::Deserialize)]
-    struct Wanted {
-        #[serde(rename = "protocolVersion")]
-        version: String,
-    }
-    let params = request.envelope().params_range().map(|range| &request.bytes()[range]);
-    let wanted = params.and_then(|params| serde_json::from_slice::<Wanted>(params).ok());
-    wanted.map_or_else(|| "unknown".to_owned(), |wanted| wanted.version)
-}
-
 /// A message of an open session.
 pub async fn relay(
     session: &Arc<Session>,
@@ -187,7 +177,7 @@ fn forward(session: &Session, message: McpMessage) -> Response<Body> {
         // Their server has been told what it is to know, and asks nothing.
         return reply::accepted();
     }
-    if let Err(error) = session.lane().send(message) {
+    if let Err(error) = session.link().send(message) {
         tracing::debug!(backend = session.backend(), error = %error.chain(), "a message could not be forwarded");
     }
     reply::accepted()
@@ -206,7 +196,7 @@ async fn request(
         return reply::json(answer);
     }
     let id = Bytes::copy_from_slice(labels.id());
-    match session.call(message, labels) {
+    match session.call(message, labels, accepts.events) {
         Ok((stream, log)) => answer(session, (stream, &id), log, accepts, config).await,
         Err(error) => reply::failure(&id, session.backend(), &error),
     }
@@ -251,6 +241,7 @@ async fn answer(
 /// # Errors
 /// 400 for a `Last-Event-ID` that is none of ours.
 pub fn listen(session: &Session, headers: &HeaderMap, front: &Front) -> Result<Response<Body>, Refusal> {
+    session.link().listens();
     let (place, log, follow) = match headers::value(headers, headers::LAST_EVENT_ID) {
         None => (StreamId::general(), Some(session.general().clone()), Follow::Shared),
         Some(last) => {

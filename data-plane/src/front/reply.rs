@@ -130,22 +130,3 @@ pub fn no_stream_without_session() -> Refusal {
     let text = "a stream needs a session; clients of 2024-11-05 use /sse/NAME";
     Refusal { allow: Some("POST"), ..Refusal::new(405, code::INVALID_REQUEST, text) }
 }
-
-/// Client and backend have no era in common.
-pub fn no_common_era(backend: &str, client: &str, speaks: &str, id: Option<Vec<u8>>) -> Refusal {
-    let message = format!(
-        "no protocol era in common: this request is {client}, backend {backend} speaks {speaks} only"
-    );
-    let data = json!({ "reason": "era_mismatch", "client": client, "backend": speaks });
-    Refusal { id, ..Refusal::invalid_request(message).with_data(data) }
-}
-
-/// As [`no_common_era`], to a legacy handshake: names the versions that would do.
-pub fn modern_only(backend: &str, requested: &str, served: &[&str], id: Option<Vec<u8>>) -> Refusal {
-    let message = format!(
-        "unsupported protocol version {requested}: backend {backend} speaks {} only, which has no handshake",
-        served.join(", ")
-    );
-    let data = json!({ "supported": served, "requested": requested, "reason": "era_mismatch" });
-    Refusal { id, ..Refusal::new(400, code::UNSUPPORTED_VERSION, message).with_data(data) }
-}

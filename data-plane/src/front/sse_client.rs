@@ -18,13 +18,14 @@ use omcp_mcp::revision::Era;
 use omcp_mcp::sse;
 
 use super::body::{self, Body, Events};
-use super::{Front, events, headers, relay_legacy, reply};
-use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
+use super::{Front, bridge_legacy, events, headers, relay_legacy, reply};
+use crate::backends::lane::{Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
 use crate::backends::{Served, SessionGuard};
 use crate::clients::Client as ClientAddress;
 use crate::failure;
 use crate::session::Room;
+use crate::session::link::Link;
 
 /// The open streams of this node.
 #[derive(Default)]
@@ -38,7 +39,7 @@ type Calls = Arc<Mutex<HashMap<Bytes, u64>>>;
 /// One connected client.
 struct Client {
     served: Arc<Served>,
-    lane: Lane,
+    link: Link,
     /// Everything for the client, whichever call it belongs to, already in the client's words.
     out: Arc<Inbox>,
     calls: Calls,
@@ -65,11 +66,11 @@ pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddre
 
 /// A client goes on with a replaced definition until its time to drain is over.
 fn end_with_definition(client: &Arc<Client>) {
-    let (served, lane) = (client.served.clone(), client.lane.clone());
+    let (served, link) = (client.served.clone(), client.link.clone());
     tokio::spawn(async move {
         tokio::select! {
-            () = served.wait_closed() => lane.close(),
-            _ = lane.closed() => {}
+            () = served.wait_closed() => link.close(),
+            () = link.closed() => {}
         }
     });
 }
@@ -80,16 +81,23 @@ async fn connect(
     address: &Arc<ClientAddress>,
 ) -> Result<Arc<Client>, GatewayError> {
     let room = front.sessions.room(address)?;
-    served.ready().await?;
+    let eras = served.ready().await?;
     let out = Inbox::new();
-    let Opened { connection, slot } = served.open_connection().await?;
-    let mut options = served.lane_options(Era::Legacy, slot);
-    options.unsolicited = Some(out.clone());
-    let lane = Lane::start(connection, options);
-    let counted = served.track_session(lane.pid());
+    let link = if served.speaks_legacy(eras) == Some(false) {
+        let bridge = bridge_legacy::bridge(served, out.clone()).await?;
+        // What the server says between calls has nowhere else to go than this one stream.
+        bridge.listens();
+        Link::Bridge(bridge)
+    } else {
+        let Opened { connection, slot } = served.open_connection().await?;
+        let mut options = served.lane_options(Era::Legacy, slot);
+        options.unsolicited = Some(out.clone());
+        Link::Lane(Lane::start(connection, options))
+    };
+    let counted = served.track_session(link.pid());
     Ok(Arc::new(Client {
         served: served.clone(),
-        lane,
+        link,
         out,
         calls: Arc::default(),
         _counted: counted,
@@ -152,7 +160,7 @@ impl Client {
             Kind::Request => self.request(&message),
             Kind::Notification if message.method() == Some(methods::CANCELLED) => self.cancel(&message),
             _ => {
-                if let Err(error) = self.lane.send(message) {
+                if let Err(error) = self.link.send(message) {
                     tracing::debug!(error = %error.chain(), "a message could not be forwarded");
                 }
             }
@@ -165,26 +173,29 @@ impl Client {
             self.out.event(Event::Message(McpMessage::trusted(relay_legacy::pong(labels.id()))));
             return;
         }
-        let minted = self.lane.mint();
         let client_id = Bytes::copy_from_slice(labels.id());
         let backend = self.served.name().as_str().to_owned();
         let lost = labels.clone();
         let calls = self.calls.clone();
         let sink = Arc::new(Translated { backend, labels, out: self.out.clone(), calls });
-        self.lock().insert(client_id, minted);
-        let timeout = Some(self.served.runtime().call_timeout());
-        if let Err(error) =
-            self.lane.call(minted, Labels::replace(message, minted), sink, CallTraits::of(message, timeout))
-        {
-            let answer = failure::message(lost.id(), self.served.name().as_str(), &error);
-            self.out.event(Event::Message(McpMessage::trusted(answer.into())));
+        // Locked until the call is listed: its answer takes it off the list.
+        let mut calls = self.lock();
+        match self.link.call(message, self.served.runtime().call_timeout(), true, sink) {
+            Ok(minted) => {
+                calls.insert(client_id, minted);
+            }
+            Err(error) => {
+                drop(calls);
+                let answer = failure::message(lost.id(), self.served.name().as_str(), &error);
+                self.out.event(Event::Message(McpMessage::trusted(answer.into())));
+            }
         }
     }
 
     fn cancel(&self, message: &McpMessage) {
         let id = message.envelope().request_id_param(message.bytes());
         if let Some(minted) = id.and_then(|id| self.lock().remove(id)) {
-            self.lane.cancel(minted, "cancelled by the client");
+            self.link.cancel(minted, "cancelled by the client");
         }
     }
 
@@ -195,7 +206,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.lane.close();
+        self.link.close();
     }
 }
 
@@ -241,7 +252,7 @@ impl SseClients {
 
     /// Ends each stream when its last call has ended: the node stops.
     pub fn end_when_quiet(&self) {
-        self.lock().values().for_each(|client| client.lane.close_when_quiet());
+        self.lock().values().for_each(|client| client.link.close_when_quiet());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Client>>> {

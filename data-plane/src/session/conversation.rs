@@ -1,4 +1,4 @@
-//! [`Session`]: one legacy client's conversation with one pipe.
+//! [`Session`]: one legacy client's conversation with one backend.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +12,9 @@ use tokio::time::Instant;
 
 use super::Room;
 use super::event_id::GENERAL;
+use super::link::Link;
 use super::stream_log::StreamLog;
-use crate::backends::lane::{CallTraits, Labels, Lane};
+use crate::backends::lane::Labels;
 use crate::backends::{Served, SessionGuard, SharedLegacy};
 
 /// Answered streams that a session keeps for a client that may resume them.
@@ -25,7 +26,7 @@ const FINISHED_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub struct Session {
     id: String,
     backend: Arc<Served>,
-    lane: Lane,
+    link: Link,
     /// The connection is not its own.
     shared: Option<Arc<SharedLegacy>>,
     revision: Revision,
@@ -62,19 +63,19 @@ impl Session {
     pub fn new(
         id: String,
         backend: Arc<Served>,
-        lane: Lane,
+        link: Link,
         revision: Revision,
         general: Arc<StreamLog>,
         room: Room,
         shared: Option<Arc<SharedLegacy>>,
     ) -> Self {
-        let counted = backend.track_session(lane.pid());
+        let counted = backend.track_session(link.pid());
         let state = State { streams: BTreeMap::new(), calls: HashMap::new(), used: Instant::now() };
         let next_stream = AtomicU64::new(GENERAL + 1);
         Self {
             id,
             backend,
-            lane,
+            link,
             shared,
             revision,
             general,
@@ -97,8 +98,8 @@ impl Session {
         self.revision
     }
 
-    pub fn lane(&self) -> &Lane {
-        &self.lane
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// Whether other sessions use the same connection.
@@ -109,18 +110,17 @@ impl Session {
     /// Starts a request of the client. Its events are in the log, under the number returned.
     ///
     /// # Errors
-    /// As [`Lane::call`].
-    pub fn call(&self, request: &McpMessage, labels: Labels) -> Result<(u64, Arc<StreamLog>), GatewayError> {
-        let minted = self.lane.mint();
+    /// As [`Link::call`].
+    pub fn call(
+        &self,
+        request: &McpMessage,
+        labels: Labels,
+        can_be_asked: bool,
+    ) -> Result<(u64, Arc<StreamLog>), GatewayError> {
         let client_id = Bytes::copy_from_slice(labels.id());
         let log = Arc::new(StreamLog::new(self.backend(), Some(labels)));
-        let timeout = Some(self.backend.runtime().call_timeout());
-        self.lane.call(
-            minted,
-            Labels::replace(request, minted),
-            log.clone(),
-            CallTraits::of(request, timeout),
-        )?;
+        let timeout = self.backend.runtime().call_timeout();
+        let minted = self.link.call(request, timeout, can_be_asked, log.clone())?;
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
         state.calls.retain(|_, (_, log)| !log.has_ended());
@@ -134,7 +134,7 @@ impl Session {
     pub fn cancel(&self, client_id: &[u8]) {
         let call = self.lock().calls.remove(client_id);
         if let Some((minted, _)) = call {
-            self.lane.cancel(minted, "cancelled by the client");
+            self.link.cancel(minted, "cancelled by the client");
         }
     }
 
@@ -171,7 +171,7 @@ impl Session {
     }
 
     pub fn is_open(&self) -> bool {
-        self.lane.is_open()
+        self.link.is_open()
     }
 
     /// The definition it was opened with is gone and its time to drain is over.
@@ -182,16 +182,17 @@ impl Session {
     /// It has lived as long as its backend allows, and nothing is under way.
     pub fn is_worn_out(&self) -> bool {
         let lifetime_max = self.backend.lifecycle().lifetime_max;
-        lifetime_max.is_some_and(|max| self.lane.born().elapsed() >= max) && !self.is_busy()
+        lifetime_max.is_some_and(|max| self.link.born().is_some_and(|born| born.elapsed() >= max))
+            && !self.is_busy()
     }
 
     pub fn close(&self) {
         self.general.end();
         if !self.is_shared() {
-            return self.lane.close();
+            return self.link.close();
         }
         let calls: Vec<u64> = self.lock().calls.drain().map(|(_, (minted, _))| minted).collect();
-        calls.into_iter().for_each(|minted| self.lane.cancel(minted, "the session ended"));
+        calls.into_iter().for_each(|minted| self.link.cancel(minted, "the session ended"));
     }
 
     /// Gives up calls whose client has been away too long, and forgets their streams.
@@ -208,7 +209,7 @@ impl Session {
         state.calls.retain(|_, (_, log)| !log.has_ended() && !overdue(log));
         drop(state);
         for minted in abandoned {
-            self.lane.cancel(minted, "the client went away");
+            self.link.cancel(minted, "the client went away");
         }
     }
 

@@ -1,12 +1,15 @@
-//! Legacy clients with a backend that is a pipe: each session has a lane, and so a process or
-//! connection, of its own, unless its backend lets sessions share one.
+//! Legacy clients with a backend that is a pipe, where each session has a lane, and so a process or
+//! connection, of its own, unless its backend lets sessions share one; and with one of the other era, where
+//! each session has a bridge.
 //!
+//! - [`link`]: what a session speaks with
 //! - [`conversation`]: one client's conversation
 //! - [`stream_log`]: one resumable stream of it
 //! - [`event_id`]: where a client stands in which stream
 
 pub mod conversation;
 pub mod event_id;
+pub mod link;
 pub mod stream_log;
 
 use std::collections::HashMap;
@@ -91,7 +94,7 @@ impl Sessions {
         let sessions: Vec<_> = self.lock().drain().map(|(_, session)| session).collect();
         sessions.iter().for_each(|session| session.close());
         let own = sessions.iter().filter(|session| !session.is_shared());
-        let gone = join_all(own.map(|session| session.lane().closed()));
+        let gone = join_all(own.map(|session| session.link().closed()));
         if tokio::time::timeout(CLOSE_DEADLINE, gone).await.is_err() {
             tracing::warn!("some sessions did not end in time");
         }

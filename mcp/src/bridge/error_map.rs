@@ -25,6 +25,11 @@ pub fn to_modern(error: Message<'_>, method: &str, id: &[u8], uri: Option<&str>)
     match code_of(error) {
         Some(code::METHOD_NOT_FOUND) => answer(404, same(error, id)),
         Some(code::MISSING_CAPABILITY) => answer(400, same(error, id)),
+        // As [`to_legacy`] says it, and other servers that lack a code for it.
+        Some(code::INVALID_PARAMS) if names_capabilities(error) => {
+            let data = error.error_member("data").unwrap_or(b"null");
+            answer(400, recoded(error, id, code::MISSING_CAPABILITY, data))
+        }
         Some(code::RESOURCE_NOT_FOUND) if method == methods::RESOURCES_READ => {
             answer(200, recoded(error, id, code::INVALID_PARAMS, &with_uri(error, uri)))
         }
@@ -96,6 +101,11 @@ fn with_uri(error: Message<'_>, uri: Option<&str>) -> Vec<u8> {
     }
 }
 
+fn names_capabilities(error: Message<'_>) -> bool {
+    let data = error.error_member("data").unwrap_or_default();
+    member(data, 0..data.len(), "requiredCapabilities").is_some_and(|at| data[at.start] == b'{')
+}
+
 fn data_uri(error: Message<'_>) -> bool {
     error.error_member("data").is_some_and(|data| member(data, 0..data.len(), "uri").is_some())
 }
@@ -124,6 +134,14 @@ mod tests {
         for (method, from, data, status, to, want) in [
             ("x", -32601, json!(1), 404, -32601, json!(1)),
             ("x", -32602, json!(1), 200, -32602, json!(1)),
+            (
+                "x",
+                -32602,
+                json!({ "requiredCapabilities": {} }),
+                400,
+                -32021,
+                json!({ "requiredCapabilities": {} }),
+            ),
             (read, -32002, json!({ "k": 1 }), 200, -32602, json!({ "uri": "u", "k": 1 })),
             (read, -32002, json!({ "uri": "v" }), 200, -32602, json!({ "uri": "v" })),
             (read, -32002, json!("text"), 200, -32602, json!({ "uri": "u" })),

@@ -186,8 +186,13 @@ impl LegacyLane {
 
     /// Whether nobody uses it: neither a call nor a subscription.
     pub fn is_idle(&self) -> bool {
+        !self.has_calls() && self.listens.is_empty()
+    }
+
+    /// Whether something is under way that comes to an end by itself.
+    pub fn has_calls(&self) -> bool {
         let queued = matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty());
-        !queued && self.calls.is_empty() && self.listens.is_empty()
+        queued || !self.calls.is_empty()
     }
 
     /// Whether a call is open about which the server may ask something.

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use omcp_tests::harness::client::{Exchange, Http, Legacy};
 use serde_json::{Value, json};
 
-use super::{House, LEGACY};
+use super::{ANY_FOR_LEGACY, House, LEGACY};
 
 /// Reads an exchange to its end and answers what the server asks on the way.
 async fn answer_questions(client: &Legacy, mut exchange: Exchange) -> Result<(Value, Vec<String>)> {
@@ -34,7 +34,7 @@ fn answer_to(method: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_and_calls() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let tools = client.request("tools/list", json!({})).await?;
         ensure!(tools["tools"].as_array().is_some_and(|tools| tools.len() > 30), "{backend}: {tools}");
@@ -70,7 +70,7 @@ async fn every_revision_is_agreed_on_and_served() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_arrives_before_the_answer() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let params = json!({ "name": "progress", "arguments": { "steps": 5, "delay_ms": 20 },
             "_meta": { "progressToken": "mine" } });
@@ -91,7 +91,7 @@ async fn progress_arrives_before_the_answer() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_messages_arrive_from_the_level_that_was_set() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         for (level, wanted) in [("error", 0), ("info", 3)] {
             client.request("logging/setLevel", json!({ "level": level })).await?;
@@ -110,7 +110,7 @@ async fn questions_of_the_server_are_answered() -> Result<()> {
     let sampling = json!({ "name": "test_sampling", "arguments": { "prompt": "capital?" } });
     let roots = json!({ "name": "test_input_required_result_list_roots" });
     let all = json!({ "name": "test_input_required_result_multiple_inputs" });
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         for (params, asked, part) in [
             (&elicitation, 1, "ada"),
             (&sampling, 1, "LLM response: Paris"),
@@ -131,7 +131,7 @@ async fn questions_of_the_server_are_answered() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_call_ends_and_the_session_goes_on() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let params = json!({ "name": "progress", "arguments": { "steps": 1000, "delay_ms": 15 },
             "_meta": { "progressToken": 1 } });
@@ -152,7 +152,7 @@ async fn a_cancelled_call_ends_and_the_session_goes_on() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_stream_is_resumed_where_it_broke() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let params = json!({ "name": "progress", "arguments": { "steps": 20, "delay_ms": 25 },
             "_meta": { "progressToken": 7 } });
@@ -216,7 +216,7 @@ async fn a_silent_stream_of_an_http_server_gets_comments() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_no_request_arrives_on_the_open_stream() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let mut stream = client.stream(None).await?;
         let uri = json!({ "uri": "test://watched-resource" });
@@ -237,7 +237,7 @@ async fn what_belongs_to_no_request_arrives_on_the_open_stream() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_session_is_gone_and_others_are_not() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let (gone, other) = (
             Legacy::connect(&house.endpoint(backend)).await?,
             Legacy::connect(&house.endpoint(backend)).await?,
@@ -270,7 +270,7 @@ async fn sessions_do_not_see_each_other() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn completion_and_unknown_methods_pass() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let params = json!({ "ref": { "type": "ref/prompt", "name": "test_prompt_with_arguments" },
             "argument": { "name": "arg1", "value": "par" } });
@@ -289,7 +289,7 @@ async fn completion_and_unknown_methods_pass() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_at_once_keep_their_answers() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let calls = (0..200).map(|number| {
             let client = client.clone();
@@ -309,7 +309,7 @@ async fn many_calls_at_once_keep_their_answers() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_come_back_as_they_were_spelled() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         for id in
             [json!(0), json!(-7), json!(9_007_199_254_740_991_u64), json!(""), json!("a\"b\\c\u{1F980}")]
@@ -325,7 +325,7 @@ async fn ids_come_back_as_they_were_spelled() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_results_pass() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         for bytes in [0, 65_536, 4 << 20] {
             assert_eq!(client.tool("big", json!({ "bytes": bytes })).await?.len(), bytes, "{backend}");

@@ -4,12 +4,12 @@ use anyhow::{Result, ensure};
 use omcp_tests::harness::client::Sse;
 use serde_json::json;
 
-use super::{House, LEGACY};
+use super::{ANY_FOR_LEGACY, House};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_calls_and_progress() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let mut client = Sse::connect(&house.sse_endpoint(backend)).await?;
         ensure!(client.message_url.contains(&format!("/sse/{backend}/message")), "{}", client.message_url);
         let tools = client.request("tools/list", json!({})).await?;
@@ -28,7 +28,7 @@ async fn lists_calls_and_progress() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_may_ask() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let mut client = Sse::connect(&house.sse_endpoint(backend)).await?;
         let params = json!({ "name": "test_sampling", "arguments": { "prompt": "capital?" } });
         client
@@ -49,7 +49,7 @@ async fn the_server_may_ask() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_are_told() -> Result<()> {
     let house = House::build();
-    for backend in LEGACY {
+    for backend in ANY_FOR_LEGACY {
         let mut client = Sse::connect(&house.sse_endpoint(backend)).await?;
         let uri = json!({ "uri": "test://watched-resource" });
         client.request("resources/subscribe", uri.clone()).await?;

@@ -5,7 +5,7 @@ use omcp_tests::harness::client::Modern;
 use omcp_tests::harness::wait::{self, holds};
 use serde_json::{Value, json};
 
-use super::{House, MODERN};
+use super::{ANY_FOR_MODERN, House, MODERN};
 
 const TASKS: &str = "io.modelcontextprotocol/tasks";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -13,7 +13,7 @@ const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_and_calls() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         let discovered = client.request("server/discover", json!({})).await?;
         assert_eq!(discovered["supportedVersions"], json!(["2026-07-28"]), "{backend}");
@@ -34,7 +34,7 @@ async fn lists_and_calls() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_and_wanted_log_messages_arrive_before_the_answer() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         let params = json!({ "name": "progress", "arguments": { "steps": 4, "delay_ms": 10 },
             "_meta": { "progressToken": "mine" } });
@@ -56,7 +56,7 @@ async fn progress_and_wanted_log_messages_arrive_before_the_answer() -> Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_are_asked_and_answered_in_rounds() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         let mut params = json!({ "name": "test_input_required_result_multi_round" });
         for (key, content) in [("step1", json!({ "name": "Ada" })), ("step2", json!({ "color": "red" }))] {
@@ -90,7 +90,7 @@ async fn an_undeclared_capability_is_named() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_tell_what_was_asked_for() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         let uri = "test://watched-resource";
         let wanted = json!({ "notifications": { "toolsListChanged": true, "resourceSubscriptions": [uri] } });
@@ -149,7 +149,7 @@ async fn tasks_are_made_watched_and_cancelled() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_has_cancelled() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         for _ in 0..20 {
             let params = json!({ "name": "progress", "arguments": { "steps": 5000, "delay_ms": 1 },
@@ -165,7 +165,7 @@ async fn a_client_that_hangs_up_has_cancelled() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_and_removed_methods_are_not_found() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         for method in ["vendor/unheard-of", "ping", "logging/setLevel", "resources/subscribe", "tasks/list"] {
             let mut exchange = client.open(method, json!({})).await?;
@@ -182,7 +182,7 @@ async fn unknown_and_removed_methods_are_not_found() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_at_once_keep_their_answers() -> Result<()> {
     let house = House::build();
-    for backend in MODERN {
+    for backend in ANY_FOR_MODERN {
         let client = Modern::new(&house.endpoint(backend));
         let calls = (0..200).map(|number| {
             let client = client.clone();

@@ -58,9 +58,15 @@ impl Served {
         if let Some(dialogue) = kept {
             dialogue.close(DRAIN_GRACE).await;
         }
-        if let Some(lane) = self.close_lane()
-            && timeout(CLOSE_DEADLINE, lane.closed()).await.is_err()
-        {
+        self.bridges.close();
+        let lane = self.close_lane();
+        let all_closed = async {
+            if let Some(lane) = lane {
+                lane.closed().await;
+            }
+            self.bridges.closed().await;
+        };
+        if timeout(CLOSE_DEADLINE, all_closed).await.is_err() {
             tracing::warn!(backend = %self.name, "backend did not end in time");
         }
     }
@@ -69,11 +75,13 @@ impl Served {
         self.health.sessions() > 0
             || self.waiting.load(Ordering::Relaxed) > 0
             || self.open_lane().is_some_and(|lane| lane.in_flight() > 0)
+            || self.bridges.is_busy()
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
         self.close_lane();
+        self.bridges.close();
     }
 }

@@ -73,7 +73,8 @@ impl Served {
     /// Every process that serves it, and how many sessions are open.
     pub fn pids(&self) -> Vec<u32> {
         let shared = self.open_lane().and_then(|lane| lane.pid());
-        shared.into_iter().chain(self.health.record().pids.into_keys()).collect()
+        let own = self.health.record().pids.into_keys();
+        shared.into_iter().chain(own).chain(self.bridges.pids()).collect()
     }
 
     pub(super) fn take_lane(&self) -> Option<Arc<Lane>> {

@@ -42,6 +42,15 @@ impl Legacy {
     /// # Errors
     /// The handshake fails.
     pub async fn connect_with(http: Http, url: &str, version: &str) -> Result<Self> {
+        let capabilities = json!({ "sampling": {}, "elicitation": {}, "roots": { "listChanged": true } });
+        Self::connect_as(http, url, version, capabilities).await
+    }
+
+    /// Opens a session as a client of certain abilities.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn connect_as(http: Http, url: &str, version: &str, capabilities: Value) -> Result<Self> {
         let new = Self {
             http,
             url: url.to_owned(),
@@ -50,7 +59,6 @@ impl Legacy {
             next_id: Arc::new(AtomicU64::new(1)),
             server: Value::Null,
         };
-        let capabilities = json!({ "sampling": {}, "elicitation": {}, "roots": { "listChanged": true } });
         let params = json!({ "protocolVersion": version, "capabilities": capabilities,
             "clientInfo": { "name": "omcp-tests", "version": "1" } });
         let mut exchange = new.open("initialize", params).await?;

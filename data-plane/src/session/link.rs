@@ -1,0 +1,121 @@
+//! [`Link`]: what a legacy client's session speaks with: its own lane, or a bridge to the other era.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use omcp_core::{GatewayError, McpMessage};
+use tokio::time::Instant;
+
+use crate::backends::bridge::legacy_session::BridgedSession;
+use crate::backends::lane::{CallTraits, Labels, Lane, Sink};
+
+#[derive(Clone)]
+pub enum Link {
+    Lane(Lane),
+    Bridge(BridgedSession),
+}
+
+impl Link {
+    /// Starts a request of the client and returns our number of it.
+    ///
+    /// # Errors
+    /// As [`Lane::call`].
+    pub fn call(
+        &self,
+        request: &McpMessage,
+        timeout: Duration,
+        can_be_asked: bool,
+        sink: Arc<dyn Sink>,
+    ) -> Result<u64, GatewayError> {
+        match self {
+            Self::Lane(lane) => {
+                let minted = lane.mint();
+                let traits = CallTraits::of(request, Some(timeout));
+                lane.call(minted, Labels::replace(request, minted), sink, traits)?;
+                Ok(minted)
+            }
+            Self::Bridge(bridge) => {
+                let minted = bridge.mint();
+                bridge.call(minted, request.clone(), can_be_asked, sink)?;
+                Ok(minted)
+            }
+        }
+    }
+
+    /// Sends a notification or a response of the client.
+    ///
+    /// # Errors
+    /// As [`Lane::send`].
+    pub fn send(&self, message: McpMessage) -> Result<(), GatewayError> {
+        match self {
+            Self::Lane(lane) => lane.send(message),
+            Self::Bridge(bridge) => bridge.send(message),
+        }
+    }
+
+    pub fn cancel(&self, minted: u64, reason: &'static str) {
+        match self {
+            Self::Lane(lane) => lane.cancel(minted, reason),
+            Self::Bridge(bridge) => bridge.cancel(minted),
+        }
+    }
+
+    /// The client has opened a stream on which it hears of changes.
+    pub fn listens(&self) {
+        if let Self::Bridge(bridge) = self {
+            bridge.listens();
+        }
+    }
+
+    pub fn close(&self) {
+        match self {
+            Self::Lane(lane) => lane.close(),
+            Self::Bridge(bridge) => bridge.close(),
+        }
+    }
+
+    /// Ends it when its last call has ended.
+    pub fn close_when_quiet(&self) {
+        match self {
+            Self::Lane(lane) => lane.close_when_quiet(),
+            Self::Bridge(bridge) => bridge.close(),
+        }
+    }
+
+    /// Since when its connection lives, if it has one of its own.
+    pub fn born(&self) -> Option<Instant> {
+        match self {
+            Self::Lane(lane) => Some(lane.born()),
+            Self::Bridge(_) => None,
+        }
+    }
+
+    /// Waits until it has ended.
+    pub async fn closed(&self) {
+        match self {
+            Self::Lane(lane) => drop(lane.closed().await),
+            Self::Bridge(bridge) => bridge.closed().await,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Lane(lane) => lane.is_open(),
+            Self::Bridge(bridge) => bridge.is_open(),
+        }
+    }
+
+    pub fn in_flight(&self) -> usize {
+        match self {
+            Self::Lane(lane) => lane.in_flight(),
+            Self::Bridge(bridge) => bridge.in_flight(),
+        }
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Lane(lane) => lane.pid(),
+            Self::Bridge(bridge) => bridge.pid(),
+        }
+    }
+}
