@@ -13,13 +13,14 @@ fn main() -> io::Result<()> {
         fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     files.sort();
-    let entries: String = files.iter().map(|file| entry(file)).collect();
+    let entries = files.iter().map(|file| entry(file)).collect::<io::Result<String>>()?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(out.join("built_in.rs"), format!("&[{entries}]"))
 }
 
-/// Name of the type and text of its schema, as Rust.
-fn entry(file: &Path) -> String {
+/// Name of the type and text of its schema, as Rust. The text itself: its path would be that of a checkout which
+/// another one's build may find gone.
+fn entry(file: &Path) -> io::Result<String> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    format!("({name:?}, include_str!({:?})),", file.display().to_string())
+    Ok(format!("({name:?}, {:?}),", fs::read_to_string(file)?))
 }

@@ -34,22 +34,45 @@ impl Endpoint {
     /// # Errors
     /// No node is there, or it does not serve the backend.
     pub async fn connect(&self, backend: &str, context: &Context) -> Result<McpClient, Failure> {
-        let url = match &self.node_url {
-            Some(url) => url.clone(),
-            None => self.find(context).await?,
-        };
-        let url = format!("{}/mcp/{backend}", url.trim_end_matches('/'));
+        let url = self.url(backend, None, context).await?;
         McpClient::connect(&url, self.call_timeout, tell)
             .await
             .map_err(|error| failure(format!("reach {url}"), &error))
     }
 
-    async fn find(&self, context: &Context) -> Result<String, Failure> {
+    /// Where a node serves a backend; rather not at `failed`, where nobody answers.
+    ///
+    /// # Errors
+    /// No node is there.
+    pub async fn url(
+        &self,
+        backend: &str,
+        failed: Option<&str>,
+        context: &Context,
+    ) -> Result<String, Failure> {
+        let url = match &self.node_url {
+            Some(url) => url.clone(),
+            None => self.find(failed, context).await?,
+        };
+        Ok(format!("{}/mcp/{backend}", url.trim_end_matches('/')))
+    }
+
+    /// Whether a node is named by its address, so that no control plane need be there.
+    pub fn is_fixed(&self) -> bool {
+        self.node_url.is_some()
+    }
+
+    pub fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    async fn find(&self, failed: Option<&str>, context: &Context) -> Result<String, Failure> {
         let answer = context.client()?.fleet().list_nodes(ListNodesRequest {}).await;
         let nodes = answer.map_err(|status| Failure::rpc("find a node", &status))?.into_inner().nodes;
         let usable = |node: &&Node| node.state() != NodeState::Disconnected && !node.mcp_url.is_empty();
         let wanted = |node: &&Node| self.node.as_ref().is_none_or(|name| *name == node.name);
-        match nodes.iter().filter(usable).find(wanted) {
+        let here = |node: &&Node| failed.is_some_and(|url| url.starts_with(&node.mcp_url));
+        match nodes.iter().filter(usable).filter(wanted).min_by_key(here) {
             Some(node) => Ok(node.mcp_url.clone()),
             None => Err(self.no_node()),
         }

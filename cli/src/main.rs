@@ -6,6 +6,7 @@
 //! - [`context`], [`client`]: the control plane; [`endpoint`], [`mcp_client`], [`node_admin`]: the nodes
 //! - [`manifest`]: what people write, with the place of every mistake
 //! - [`rollout`]: how `--wait` follows a change
+//! - [`stdio`]: between a client that writes lines and the nodes
 //! - [`output`], [`style`], [`word`]: what people see
 //! - [`failure`], [`exit`]: what went wrong, and the code it ends with
 //! - [`demo`]: the backend of `omcp up --demo`, which runs both planes in one process
@@ -24,6 +25,7 @@ mod mcp_client;
 mod node_admin;
 mod output;
 mod rollout;
+mod stdio;
 mod style;
 mod word;
 

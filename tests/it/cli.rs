@@ -7,7 +7,7 @@ use omcp_tests::harness::manifest::{manifest, stdio};
 use omcp_tests::harness::omcp;
 use serde_json::json;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "up",
     "apply",
     "diff",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 16] = [
     "explain",
     "tools",
     "call",
+    "stdio",
     "logs",
     "completion",
 ];

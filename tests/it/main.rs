@@ -19,6 +19,8 @@ mod last_good;
 mod restored_store;
 /// The official Rust SDK as a client.
 mod rmcp_client;
+/// A client that starts its servers as programs.
+mod stdio_client;
 
 /// Servers in containers, on a real engine.
 mod containers;

@@ -13,6 +13,11 @@ use crate::{folders, tools};
 /// Building everything from nothing takes ten minutes on two cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
+/// The story of killed peers in `tests/it/every_runtime/recovery.rs`.
+const KILLS_STORY: &str = "a_killed_peer_comes_back_and_disturbs_no_other";
+/// A kill of each of nine backends takes some seconds, containers a little more.
+const KILLS_LIMIT: Duration = Duration::from_secs(90 * 60);
+
 /// Programs that run in images made of nothing else: package and name.
 const STATIC_PROGRAMS: [(&str, &str); 2] = [("omcp-tests", "omcp-fixture"), ("omcp-tests", "omcp-kit-peer")];
 
@@ -37,6 +42,20 @@ pub fn integration(report: &mut Report, filter: Option<&str>) {
         let arguments: Vec<_> = arguments.into_iter().chain(filter).collect();
         report.step("integration", || tests("integration", &arguments));
     }
+}
+
+/// Kills a peer of every runtime type `kills` times; the story prints a line per type.
+pub fn kills(report: &mut Report, kills: u32) {
+    report.step("kills", || {
+        let mut command = command(&["test", "--workspace", "--test", "it", "--", KILLS_STORY, "--nocapture"]);
+        let ended = process::run("kills", command.env("OMCP_TEST_KILLS", kills.to_string()), KILLS_LIMIT)?;
+        ended
+            .output
+            .lines()
+            .filter(|line| line.contains(" serves again after "))
+            .for_each(|line| println!("{line}"));
+        counted(ended)
+    });
 }
 
 /// Builds every program, and says whether that worked. Success is no check and makes no row.

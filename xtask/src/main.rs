@@ -46,7 +46,11 @@ enum Chore {
         filter: Option<String>,
     },
     /// The conformance kit of the runtimes, over every type
-    Kit,
+    Kit {
+        /// After it, kill a peer of every type this often under load, and print how soon it serves again
+        #[arg(long, value_name = "N")]
+        kills: Option<u32>,
+    },
     /// The official MCP conformance suite, directly and through the gateway
     Conformance,
     /// Other people's clients and servers, directly and through the gateway
@@ -73,7 +77,12 @@ fn main() -> ExitCode {
         Chore::Test => test(&mut report),
         Chore::Unit => cargo::unit(&mut report),
         Chore::It { filter } => cargo::integration(&mut report, filter.as_deref()),
-        Chore::Kit => kit::run(&mut report, true),
+        Chore::Kit { kills } => {
+            kit::run(&mut report, true);
+            if let Some(kills) = kills {
+                cargo::kills(&mut report, kills);
+            }
+        }
         Chore::Conformance => conformance::run(&mut report),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
         Chore::Bench { options } => cargo::bench(&mut report, &options),

@@ -17,6 +17,7 @@ pub mod node;
 pub mod nodes;
 pub mod runtimes;
 pub mod status;
+pub mod stdio;
 pub mod tools;
 pub mod up;
 
@@ -44,6 +45,7 @@ pub enum Command {
     Explain(explain::Args),
     Tools(tools::Args),
     Call(call::Args),
+    Stdio(stdio::Args),
     Logs(logs::Args),
     Completion(completion::Args),
     ExitCodes(exit_codes::Args),
@@ -72,6 +74,7 @@ impl Command {
             Self::Explain(args) => explain::run(args, context).await,
             Self::Tools(args) => tools::run(args, context).await,
             Self::Call(args) => call::run(args, context).await,
+            Self::Stdio(args) => stdio::run(args, context).await,
             Self::Logs(args) => logs::run(args, context).await,
             Self::Completion(args) => completion::run(args, context),
             Self::ExitCodes(args) => exit_codes::run(args, context),

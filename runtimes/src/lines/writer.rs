@@ -68,9 +68,13 @@ impl<W: AsyncWrite + Unpin> LineWriter<W> {
         Poll::Ready(Ok(()))
     }
 
+    /// Flushes first: the shutdown of standard output does not.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.writer {
-            Some(writer) => Pin::new(writer).poll_shutdown(cx),
+            Some(writer) => {
+                ready!(Pin::new(&mut *writer).poll_flush(cx))?;
+                Pin::new(writer).poll_shutdown(cx)
+            }
             None => Poll::Ready(Ok(())),
         }
     }

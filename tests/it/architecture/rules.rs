@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("runtimes", &["core", "mcp", "proto"]),
     ("control-plane", &["core", "proto"]),
     ("data-plane", &["core", "mcp", "proto", "runtimes"]),
-    ("cli", &["core", "mcp", "proto", "control-plane", "data-plane"]),
+    ("cli", &["core", "mcp", "proto", "runtimes", "control-plane", "data-plane"]),
     ("custom-runtime", &["core", "data-plane", "runtimes"]),
     ("tests", &["core", "mcp", "proto", "runtimes"]),
     ("bench", &["core", "mcp", "proto", "runtimes", "tests"]),
@@ -29,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &str, &[&str])] = &[
     ("cli", "omcp_control_plane", &["src/up.rs", "src/commands/up.rs"]),
     ("cli", "omcp_data_plane", &["src/up.rs", "src/commands/up.rs"]),
+    ("cli", "omcp_runtimes", &["src/stdio.rs", "src/commands/stdio.rs"]),
     (
         "runtimes",
         "omcp_proto",
