@@ -64,6 +64,9 @@ pub struct LimitArgs {
     /// Largest request body, bytes
     #[arg(long, env = "OMCP_BODY_LEN_MAX", value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
     pub body_len_max: usize,
+    /// Slowest request body, bytes a second after its first 5 s; 0 is any
+    #[arg(long, env = "OMCP_BODY_RATE_MIN", value_name = "BYTES", default_value_t = 1024)]
+    pub body_rate_min: u32,
     /// Memory the node may use, MiB; near it, new streams and then new connections are refused [default: that
     /// of its control group, if it has one]
     #[arg(long, env = "OMCP_MEMORY_MAX_MIB", value_name = "MIB")]
@@ -85,6 +88,7 @@ impl LimitArgs {
     pub fn front(&self) -> FrontConfig {
         FrontConfig {
             body_len_max: self.body_len_max,
+            body_rate_min: self.body_rate_min,
             connections_max: self.connections_max,
             clients: ClientLimits {
                 connections_max: self.connections_per_client_max,
@@ -176,6 +180,20 @@ pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Durat
             time(front.body_timeout),
             time(usual.body_timeout),
             "longer is a slow-loris; 408 beyond",
+        ),
+        limit(
+            "body rate",
+            "--body-rate-min",
+            rate(front.body_rate_min),
+            rate(usual.body_rate_min),
+            "the slowest phone does better, on average; 408 below",
+        ),
+        limit(
+            "body grace",
+            "",
+            time(front.body_grace),
+            time(usual.body_grace),
+            "lost packets take that long; then the body rate holds",
         ),
         limit(
             "write stall",
@@ -322,6 +340,13 @@ pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Durat
 
 fn number(number: usize) -> String {
     if number == 0 { "any".to_owned() } else { number.to_string() }
+}
+
+fn rate(per_second: u32) -> String {
+    match per_second {
+        0 => "any".to_owned(),
+        rate => format!("{}/s", bytes(rate as usize)),
+    }
 }
 
 fn bytes(bytes: usize) -> String {

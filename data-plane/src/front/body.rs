@@ -10,7 +10,9 @@ use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use omcp_mcp::refusal::Refusal;
+use tokio::time::{Instant, timeout_at};
 
+use super::config::FrontConfig;
 use super::passing::{Broken, Passing};
 use super::reply;
 use crate::upstream::Streamed;
@@ -89,34 +91,18 @@ impl HttpBody for Body {
 /// Reads a whole request body. One that arrives in one piece is not copied.
 ///
 /// # Errors
-/// 413 beyond `len_max`, 408 after `timeout`, 400 if the client breaks off.
-pub async fn read(
-    headers: &HeaderMap,
-    body: &mut Incoming,
-    len_max: usize,
-    timeout: Duration,
-) -> Result<Bytes, Refusal> {
+/// 413 beyond `config.body_len_max`, 408 if it comes too slowly, 400 if the client breaks off.
+pub async fn read(headers: &HeaderMap, body: &mut Incoming, config: &FrontConfig) -> Result<Bytes, Refusal> {
+    let len_max = config.body_len_max;
     if announced_len(headers).is_some_and(|len| len > len_max as u64) {
         return Err(Refusal::body_too_large(len_max));
     }
-    // A body that is already here needs no timer.
-    let first = match poll_once(body).await {
-        Some(first) => first,
-        None => Box::pin(tokio::time::timeout(timeout, next_piece(body)))
-            .await
-            .map_err(|_| reply::body_timeout())?,
-    };
-    let Some(first) = first? else {
-        return Ok(Bytes::new());
-    };
-    if first.len() > len_max {
-        return Err(Refusal::body_too_large(len_max));
+    // A body that is already here needs no clock.
+    match poll_once(body).await.transpose()? {
+        Some(None) => Ok(Bytes::new()),
+        Some(Some(whole)) if body.is_end_stream() && whole.len() <= len_max => Ok(whole),
+        first => Box::pin(read_on(first.flatten().unwrap_or_default(), body, config)).await,
     }
-    if body.is_end_stream() {
-        return Ok(first);
-    }
-    let rest = Box::pin(read_rest(first, body, len_max));
-    tokio::time::timeout(timeout, rest).await.map_err(|_| reply::body_timeout())?
 }
 
 /// Takes in what is left of a refused request, within bounds: a client that still writes when the
@@ -134,17 +120,27 @@ pub async fn discard(body: &mut Incoming) {
     drop(tokio::time::timeout(DISCARD_TIMEOUT, rest).await);
 }
 
-async fn read_rest(first: Bytes, body: &mut Incoming, len_max: usize) -> Result<Bytes, Refusal> {
-    let mut whole: Option<BytesMut> = None;
-    let mut only = first;
-    while let Some(piece) = next_piece(body).await? {
-        let buffer = whole.get_or_insert_with(|| BytesMut::from(std::mem::take(&mut only)));
-        if buffer.len() + piece.len() > len_max {
-            return Err(Refusal::body_too_large(len_max));
+async fn read_on(first: Bytes, body: &mut Incoming, config: &FrontConfig) -> Result<Bytes, Refusal> {
+    let began = Instant::now();
+    let (mut only, mut whole) = (first, BytesMut::new());
+    loop {
+        let len = only.len() + whole.len();
+        if len > config.body_len_max {
+            return Err(Refusal::body_too_large(config.body_len_max));
         }
-        buffer.extend_from_slice(&piece);
+        let next = timeout_at(began + config.body_time(len), next_piece(body)).await;
+        match next.map_err(|_| reply::body_too_slow(config))?? {
+            None if whole.is_empty() => return Ok(only),
+            None => return Ok(whole.freeze()),
+            Some(piece) if len == 0 => only = piece,
+            Some(piece) => {
+                if whole.is_empty() {
+                    whole = BytesMut::from(std::mem::take(&mut only));
+                }
+                whole.extend_from_slice(&piece);
+            }
+        }
     }
-    Ok(whole.map_or(only, BytesMut::freeze))
 }
 
 async fn poll_once(body: &mut Incoming) -> Option<Result<Option<Bytes>, Refusal>> {

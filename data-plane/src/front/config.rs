@@ -31,6 +31,10 @@ pub struct FrontConfig {
     pub header_timeout: Duration,
     /// For the body to arrive.
     pub body_timeout: Duration,
+    /// Bytes a second at which it has to arrive, on average; zero is any: the slowest phone does better.
+    pub body_rate_min: u32,
+    /// But not before this: a lost packet or two takes that long.
+    pub body_grace: Duration,
     /// A silent answer turns into an event stream after this long, so that no proxy gives up on it.
     pub stream_after: Duration,
     /// Between two comments on a silent stream: below the 30 s at which common proxies give up.
@@ -64,6 +68,8 @@ impl Default for FrontConfig {
             memory_max: None,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
+            body_rate_min: 1024,
+            body_grace: Duration::from_secs(5),
             stream_after: Duration::from_secs(10),
             keep_alive: Duration::from_secs(15),
             sessions_max: 4_096,
@@ -71,5 +77,30 @@ impl Default for FrontConfig {
             replay_window: Duration::from_secs(5 * 60),
             drain_timeout: Duration::from_secs(15),
         }
+    }
+}
+
+impl FrontConfig {
+    /// How long a body may take of which `len` bytes have come: each byte earns its time, up to a bound.
+    pub fn body_time(&self, len: usize) -> Duration {
+        if self.body_rate_min == 0 {
+            return self.body_timeout;
+        }
+        let earned = Duration::from_secs_f64(len as f64 / f64::from(self.body_rate_min));
+        self.body_timeout.min(self.body_grace + earned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_earns_time_by_arriving() {
+        let config = FrontConfig::default();
+        let seconds = |len| config.body_time(len).as_secs_f64();
+        assert_eq!([0, 512, 1024, 25 * 1024, 1 << 22].map(seconds), [5.0, 5.5, 6.0, 30.0, 30.0]);
+        let patient = FrontConfig { body_rate_min: 0, ..config };
+        assert_eq!(patient.body_time(0), patient.body_timeout);
     }
 }

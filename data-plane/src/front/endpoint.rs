@@ -83,8 +83,7 @@ impl Inquiry<'_> {
         if !self.accepts.json && !self.accepts.events {
             return Err(Refusal::not_acceptable("Accept must include application/json or text/event-stream"));
         }
-        let config = &self.front.config;
-        body::read(&self.headers, body, config.body_len_max, config.body_timeout).await
+        body::read(&self.headers, body, &self.front.config).await
     }
 
     /// The session named by the request, if this node holds it. An HTTP server of the client's era has

@@ -104,7 +104,8 @@ impl Front {
             Route::SseMessage(name) => Box::pin(sse_client::post(self, name, &parts, &mut body)).await,
             Route::Unknown => reply::unknown_path(parts.uri.path()),
         };
-        if response.status().is_client_error() {
+        // Who is too slow is not waited for once more.
+        if response.status().is_client_error() && response.status() != StatusCode::REQUEST_TIMEOUT {
             Box::pin(body::discard(&mut body)).await;
         }
         if let Some(origin) = origin {

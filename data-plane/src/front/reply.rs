@@ -8,6 +8,7 @@ use omcp_mcp::refusal::{Refusal, code};
 use serde_json::json;
 
 use super::body::{Body, Events};
+use super::config::FrontConfig;
 use crate::failure;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -113,8 +114,12 @@ fn with_type(status: StatusCode, kind: HeaderValue, body: Body) -> Response<Body
     response
 }
 
-pub fn body_timeout() -> Refusal {
-    Refusal::new(408, code::INVALID_REQUEST, "the body did not arrive in time")
+pub fn body_too_slow(config: &FrontConfig) -> Refusal {
+    let FrontConfig { body_timeout, body_rate_min, body_grace, .. } = config;
+    let text = format!(
+        "the body came too slowly: {body_timeout:?} for all of it, and {body_rate_min} bytes a second after {body_grace:?}"
+    );
+    Refusal::new(408, code::INVALID_REQUEST, text)
 }
 
 pub fn body_broken() -> Refusal {

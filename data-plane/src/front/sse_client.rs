@@ -143,8 +143,7 @@ async fn receive(front: &Front, backend: &str, parts: &Parts, body: &mut Incomin
     if !headers::is_json(&parts.headers) {
         return Err(Refusal::unsupported_media_type());
     }
-    let config = &front.config;
-    let bytes = body::read(&parts.headers, body, config.body_len_max, config.body_timeout).await?;
+    let bytes = body::read(&parts.headers, body, &front.config).await?;
     let message = McpMessage::parse(bytes.clone()).map_err(|error| Refusal::not_a_message(&error, &bytes))?;
     client.take(message);
     Ok(())
