@@ -4,6 +4,7 @@
 //! In reading order:
 //!
 //! - [`server`]: [`ControlPlane`], everything put together
+//! - [`incoming`]: a listener that never fails
 //! - [`config`]: [`Config`], everything that can be set
 //! - [`api`]: the gRPC services: decode, call, encode
 //! - [`apply`]: check, plan, commit: the one way in for all writes
@@ -23,6 +24,7 @@ pub mod config;
 pub mod diff;
 pub mod error;
 pub mod fleet;
+pub mod incoming;
 pub mod publish;
 pub mod record;
 pub mod server;

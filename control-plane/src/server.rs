@@ -14,7 +14,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 use tower::layer::util::{Identity, Stack};
 
@@ -28,6 +27,7 @@ use crate::apply::Apply;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::fleet::Fleet;
+use crate::incoming::incoming;
 use crate::publish::Hub;
 use crate::store::{OpenError, Store, StoreOptions};
 use crate::sync::SessionContext;
@@ -98,8 +98,8 @@ impl ControlPlane {
         let (admin_routes, sync_routes) =
             (admin_routes(&parts, &config, &health)?, sync_routes(&parts, &config, &health));
         announce(&health).await;
-        let (admin_address, admin) = incoming(admin, "--admin-listen")?;
-        let (sync_address, sync) = incoming(sync, "--sync-listen")?;
+        let admin_address = address(&admin, "--admin-listen")?;
+        let sync_address = address(&sync, "--sync-listen")?;
         let mut servers = JoinSet::new();
         servers.spawn(serve(
             builder(Some(CALL_WAIT)).add_routes(admin_routes),
@@ -170,11 +170,9 @@ async fn bind(address: SocketAddr, flag: &'static str, insecure: bool) -> Result
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, flag, source })
 }
 
-fn incoming(listener: TcpListener, flag: &'static str) -> Result<(SocketAddr, TcpIncoming), StartError> {
+fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, StartError> {
     let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
-    let address =
-        listener.local_addr().map_err(|source| StartError::Listen { address: unbound, flag, source })?;
-    Ok((address, TcpIncoming::from(listener).with_nodelay(Some(true))))
+    listener.local_addr().map_err(|source| StartError::Listen { address: unbound, flag, source })
 }
 
 fn builder(call_wait: Option<Duration>) -> Server<Stack<Explained, Identity>> {
@@ -186,14 +184,14 @@ fn builder(call_wait: Option<Duration>) -> Server<Stack<Explained, Identity>> {
 
 async fn serve(
     router: tonic::transport::server::Router<Stack<Explained, Identity>>,
-    incoming: TcpIncoming,
+    listener: TcpListener,
     mut stopping: watch::Receiver<bool>,
 ) {
     let stopped = async move {
         // A sender that is gone means the same.
         let _ = stopping.wait_for(|stopping| *stopping).await;
     };
-    if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+    if let Err(error) = router.serve_with_incoming_shutdown(incoming(listener), stopped).await {
         tracing::error!(%error, "a listener failed");
     }
 }

@@ -10,6 +10,7 @@
 //! - [`host`]: what its machine lends to backends
 //! - [`front`], [`session`], [`clients`]: MCP clients come in
 //! - [`upstream`]: the way out to backends that are HTTP servers
+//! - [`acceptor`]: connections, also when descriptors run out
 //! - [`admin`]: health, metrics, logs and state of this node
 //! - [`failure`], [`telemetry`]: small things used all over
 //!
@@ -25,6 +26,7 @@
 //! }
 //! ```
 
+pub mod acceptor;
 pub mod admin;
 pub mod backends;
 pub mod clients;
@@ -50,6 +52,7 @@ use omcp_core::{GatewayError, RuntimeRegistry};
 pub use config::{Args, NodeConfig};
 pub use node::{Node, NodeError};
 pub use omcp_runtimes::builtin;
+use omcp_runtimes::process::descriptors::raise_limit;
 pub use omcp_runtimes::supervisor::enter as supervise;
 
 /// The whole program: reads the arguments, starts an async runtime and runs a node that offers the types
@@ -57,6 +60,7 @@ pub use omcp_runtimes::supervisor::enter as supervise;
 pub fn main(registry: Result<RuntimeRegistry, GatewayError>) -> ExitCode {
     supervise();
     let args = Args::parse();
+    raise_limit();
     let registry = match registry {
         Ok(registry) => registry,
         Err(error) => return complain(&error),

@@ -8,10 +8,12 @@
 //! - [`spawner`]: where supervisors come from
 //! - [`cgroup`]: limits for all of them together
 //! - [`group`]: without one
+//! - [`descriptors`]: how many files may be open
 //! - [`exit`]: how it ended, in words
 
 #[cfg(target_os = "linux")]
 mod cgroup;
+pub mod descriptors;
 mod exit;
 mod group;
 #[cfg(target_os = "linux")]

@@ -43,6 +43,8 @@ mod lifecycle;
 mod no_orphan;
 /// Runtime types in other processes.
 mod plugins;
+/// Clients that send slowly, or hold every descriptor.
+mod slow_clients;
 
 /// gRPC requests that no client would send.
 mod bad_grpc;

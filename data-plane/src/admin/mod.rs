@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::acceptor::Acceptor;
 use crate::front::body::Body;
 use crate::front::config::FrontConfig;
 use crate::front::guard::{Guard, Trust};
@@ -30,8 +31,6 @@ pub use pages::Admin;
 const CONNECTIONS_MAX: usize = 64;
 /// For the header block of a request; longer is a slow-loris.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// After an accept error such as "too many open files": spinning would make it worse.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves the pages for as long as the future is polled.
 pub async fn serve(listener: TcpListener, pages: Arc<Admin>) {
@@ -39,16 +38,10 @@ pub async fn serve(listener: TcpListener, pages: Arc<Admin>) {
     let trust = Arc::new(Trust::new(&FrontConfig::default(), address));
     let service = Arc::new(Guard { trust, inner: Pages(pages) });
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut acceptor = Acceptor::new("node administration", listener);
     loop {
         let Ok(permit) = connections.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => TokioIo::new(stream),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an admin connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let stream = TokioIo::new(acceptor.accept().await.0);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)

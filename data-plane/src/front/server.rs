@@ -22,11 +22,9 @@ use super::config::FrontConfig;
 use super::guard::{Guard, Trust};
 use super::stall::Stalling;
 use super::{Front, reply};
+use crate::acceptor::Acceptor;
 use crate::backends::Table;
 use crate::clients::{Client, Clients, Holding};
-
-/// After an accept error such as "too many open files": spinning would make it worse.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves MCP on `listener` until `shutdown` turns true; then lets requests finish for
 /// `config.drain_timeout` and ends all sessions.
@@ -44,13 +42,14 @@ pub async fn serve(
     let graceful = GracefulShutdown::new();
     // Dropped at the end, which cuts what is still open.
     let mut connections = JoinSet::new();
+    let mut acceptor = Acceptor::new("MCP", listener);
     tokio::select! {
-        () = accept(&listener, &front, &trust, &graceful, &mut connections) => {}
+        () = accept(&mut acceptor, &front, &trust, &graceful, &mut connections) => {}
         () = front.sessions.sweep() => {}
         () = front.overload.watch() => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
     }
-    drop(listener);
+    drop(acceptor);
     drain(&front, graceful).await;
     Ok(())
 }
@@ -67,7 +66,7 @@ async fn drain(front: &Front, graceful: GracefulShutdown) {
 }
 
 async fn accept(
-    listener: &TcpListener,
+    acceptor: &mut Acceptor,
     front: &Arc<Front>,
     trust: &Arc<Trust>,
     graceful: &GracefulShutdown,
@@ -80,14 +79,7 @@ async fn accept(
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (stream, address) = acceptor.accept().await;
         while connections.try_join_next().is_some() {}
         if front.overload.refuses_connections() {
             tracing::debug!(%address, "a connection is refused: memory runs out");

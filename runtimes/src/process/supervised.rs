@@ -16,7 +16,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
 use super::cgroup::Confined;
-use super::{KILL_WAIT, Limits, ProcessSpec, StopGrace, inherited_env, spawner};
+use super::{KILL_WAIT, Limits, ProcessSpec, StopGrace, descriptors, inherited_env, spawner};
 use crate::supervisor::order::Order;
 use crate::supervisor::word::{Stop, Usage, WORD_LEN, Word};
 
@@ -202,6 +202,7 @@ fn order(spec: &ProcessSpec, limits: &Limits, confined: &Confined) -> Order {
         working_dir: spec.working_dir.clone(),
         new_privileges: limits.new_privileges,
         data_len_max: confined.data_len_max,
+        descriptors_max: descriptors::usual_limit(),
         cgroup: confined.group.clone(),
     }
 }

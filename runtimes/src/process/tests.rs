@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 
 use omcp_core::runtime::NoStderr;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
@@ -221,6 +222,18 @@ async fn a_process_begins_with_a_clean_slate() {
         }
         assert_eq!(field("NoNewPrivs:"), Some(no_new));
     }
+}
+
+#[tokio::test]
+async fn a_program_finds_the_usual_limit_of_open_files() {
+    let own = getrlimit(Resource::Nofile);
+    let fewer = own.maximum.unwrap_or(4096) - 1;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(fewer), ..own }).unwrap();
+    descriptors::raise_limit();
+    assert_eq!(getrlimit(Resource::Nofile).current, own.maximum);
+    let text = printed(&shell("ulimit -Sn; ulimit -Hn"), &Limits::default()).await;
+    let found: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    assert_eq!(found, [fewer, own.maximum.unwrap()], "{text}");
 }
 
 #[tokio::test]

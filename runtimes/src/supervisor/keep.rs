@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, chdir, getpid, getppid, set_child_subreaper,
+    Pid, Resource, Rlimit, Signal, WaitOptions, chdir, getpid, getppid, getrlimit, set_child_subreaper,
     set_parent_process_death_signal, setrlimit, setsid, umask,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdout};
@@ -216,6 +216,10 @@ fn bound(order: &Order) -> io::Result<()> {
     setrlimit(Resource::Core, limit(0))?;
     if let Some(len) = order.data_len_max {
         setrlimit(Resource::Data, limit(len))?;
+    }
+    if let Some(count) = order.descriptors_max {
+        let own = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(count), ..own })?;
     }
     if !order.new_privileges {
         set_no_new_privs(true)?;

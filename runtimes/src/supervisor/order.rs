@@ -27,6 +27,8 @@ pub struct Order {
     pub new_privileges: bool,
     /// `RLIMIT_DATA` of each process, bytes.
     pub data_len_max: Option<u64>,
+    /// Files that each process may have open, unless it asks for more.
+    pub descriptors_max: Option<u64>,
     /// The cgroup to start it in. The supervisor removes it at the end.
     pub cgroup: Option<PathBuf>,
 }
@@ -42,6 +44,7 @@ impl Order {
         fields.push(path(self.working_dir.as_deref()))?;
         fields.push(path(self.cgroup.as_deref()))?;
         fields.number(self.data_len_max.unwrap_or_default())?;
+        fields.number(self.descriptors_max.unwrap_or_default())?;
         fields.number(self.new_privileges.into())?;
         fields.number(self.args.len() as u64)?;
         self.args.iter().try_for_each(|arg| fields.push(arg))?;
@@ -70,6 +73,7 @@ impl Order {
         let program = next()?.into();
         let (working_dir, cgroup) = (optional(next()?), optional(next()?));
         let data_len_max = Some(number(&next()?)?).filter(|len| *len > 0);
+        let descriptors_max = Some(number(&next()?)?).filter(|count| *count > 0);
         let new_privileges = number(&next()?)? == 1;
         let args = number(&next()?)?;
         let args = (0..args).map(|_| next()).collect::<io::Result<_>>()?;
@@ -77,7 +81,7 @@ impl Order {
         while let Ok(name) = next() {
             env.push((name, next()?));
         }
-        Ok(Self { program, args, env, working_dir, new_privileges, data_len_max, cgroup })
+        Ok(Self { program, args, env, working_dir, new_privileges, data_len_max, descriptors_max, cgroup })
     }
 }
 
@@ -146,6 +150,7 @@ mod tests {
             working_dir: Some("/".into()),
             new_privileges: true,
             data_len_max: Some(u64::MAX),
+            descriptors_max: Some(1024),
             cgroup: Some("/sys/fs/cgroup/x".into()),
         };
         let small = Order { program: "p".into(), ..Order::default() };

@@ -44,6 +44,12 @@ impl ControlPlane {
         self.process.take().expect("it runs").terminate();
     }
 
+    /// # Panics
+    /// It does not run.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").pid()
+    }
+
     /// The file that holds everything it knows.
     pub fn database(&self) -> &Path {
         &self.database
