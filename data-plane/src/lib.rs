@@ -45,6 +45,7 @@ pub mod upstream;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use omcp_core::{GatewayError, RuntimeRegistry};
@@ -54,6 +55,10 @@ pub use node::{Node, NodeError};
 pub use omcp_runtimes::builtin;
 use omcp_runtimes::process::descriptors::raise_limit;
 pub use omcp_runtimes::supervisor::enter as supervise;
+
+/// What may still run when the node has ended, such as a look-up of a name that nobody answers, is not waited
+/// for any longer.
+const LEFTOVERS_WAIT: Duration = Duration::from_millis(200);
 
 /// The whole program: reads the arguments, starts an async runtime and runs a node that offers the types
 /// of `registry` until it is told to stop. A registry that could not be made is told as any other error.
@@ -66,7 +71,11 @@ pub fn main(registry: Result<RuntimeRegistry, GatewayError>) -> ExitCode {
         Err(error) => return complain(&error),
     };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(args, registry)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(args, registry));
+            runtime.shutdown_timeout(LEFTOVERS_WAIT);
+            code
+        }
         Err(error) => complain(&error),
     }
 }

@@ -47,6 +47,8 @@ pub enum NodeError {
     Front(#[source] io::Error),
     #[error("some of the node had not ended {0} ms after the wish to stop, and was left behind")]
     Late(u128),
+    #[error("the node was told twice to stop: what was still under way was cut")]
+    Hurried,
     #[error("the node no longer follows its control plane")]
     Sync(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -122,10 +124,11 @@ impl Node {
         self.run_until(stop, std::future::pending()).await
     }
 
-    /// [`Node::run`]; `hurry` cuts everything short that comes after `stop`.
+    /// [`Node::run`]; `hurry` cuts everything short that comes after `stop`. The supervisors of processes that
+    /// have not ended by then end them.
     ///
     /// # Errors
-    /// As [`Node::run`].
+    /// As [`Node::run`]; `Hurried` if it was.
     pub async fn run_until(
         self,
         stop: impl Future<Output = ()>,
@@ -183,7 +186,7 @@ impl Node {
                 tracing::info!("stopping at once");
                 starts.clear();
                 drop(tokio::time::timeout(HURRY_MARGIN, set.close()).await);
-                Ok(())
+                Err(NodeError::Hurried)
             }
             Outcome::Late => {
                 starts.clear();

@@ -3,6 +3,9 @@
 //! The servers have children that hide: one in another session, a daemon without a parent. All of them
 //! ignore SIGTERM and the end of their input. They are found again by a mark in their environment.
 
+/// A second signal ends a node that drains.
+mod second_signal;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};

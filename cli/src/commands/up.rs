@@ -203,12 +203,17 @@ impl Nodes {
         self.end.send_replace(true);
         let mut ended = Ok(());
         while let Some(end) = self.tasks.join_next().await {
-            if let Err(why) = read_end(end) {
+            // Who stops it twice knows.
+            if let Err(why) = read_end(end.map(|end| end.or_else(forgive_hurry))) {
                 ended = Err(Failure::new(Cause::Failed, "end a node cleanly", why));
             }
         }
         ended
     }
+}
+
+fn forgive_hurry(error: NodeError) -> Result<(), NodeError> {
+    if matches!(error, NodeError::Hurried) { Ok(()) } else { Err(error) }
 }
 
 /// How the task of a node ended.

@@ -1,7 +1,9 @@
 //! A data-plane node as a process.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
+
+use rustix::process::Signal;
 
 use super::control_plane::address;
 use super::process::{self, Process};
@@ -68,6 +70,22 @@ impl Node {
         self.process.take().expect("it runs").terminate();
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("it runs").signal(signal);
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not come.
+    pub fn end(&mut self) -> ExitStatus {
+        self.process.take().expect("it runs").end()
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -104,9 +122,9 @@ impl Node {
     fn spawn(&self, mcp: &str, admin: &str) -> Process {
         let mut command = Command::new(process::program(&self.program));
         command.args(["--name", &self.name, "--control-plane", &self.control_plane]);
-        command.args(["--listen", mcp, "--admin-listen", admin, "--drain-timeout-ms", "2000"]);
-        command.args(["--shutdown-delay-ms", "0"]);
+        command.args(["--listen", mcp, "--admin-listen", admin]);
         command.arg("--state-dir").arg(&self.state);
+        command.env("OMCP_DRAIN_TIMEOUT_MS", "2000").env("OMCP_SHUTDOWN_DELAY_MS", "0");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         Process::start(&self.name, &mut command)
     }

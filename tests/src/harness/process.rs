@@ -105,11 +105,24 @@ impl Process {
     /// # Panics
     /// It did not in time.
     pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.end()
+    }
+
+    /// Sends it a signal, and nobody else.
+    pub fn signal(&self, signal: Signal) {
         if !self.reaped {
             // It may have ended already.
-            kill_process(self.group(), Signal::TERM).ok();
+            kill_process(self.group(), signal).ok();
         }
-        self.wait(END_LIMIT).unwrap_or_else(|| panic!("{} ignores SIGTERM:\n{}", self.name, self.output()))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// It does not come in time.
+    pub fn end(&mut self) -> ExitStatus {
+        self.wait(END_LIMIT).unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.output()))
     }
 
     fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
