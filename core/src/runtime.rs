@@ -209,9 +209,14 @@ impl fmt::Debug for RuntimeContext {
     }
 }
 
-/// Takes the lines that a backend's process writes to its standard error. Must not block.
+/// Takes the lines that a backend's process writes to its standard error, and its end. Must not block.
 pub trait StderrSink: Send + Sync {
     fn line(&self, line: &[u8]);
+
+    /// A process has ended that nobody asked to: how, and what it took. It comes after the last line.
+    fn ended(&self, how: &str) {
+        self.line(format!("[{how}]").as_bytes());
+    }
 }
 
 /// Drops every line.

@@ -33,7 +33,7 @@ use omcp_core::{GatewayError, StderrSink};
 use rustix::process::Pid;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::group::Grouped;
 #[cfg(target_os = "linux")]
@@ -125,8 +125,18 @@ impl ProcessSpec {
         stderr: ChildStderr,
         sink: Arc<dyn StderrSink>,
     ) -> (Process, Pipes) {
-        let stderr = tokio::spawn(stderr::drain(stderr, sink));
-        (Process { program: self.program.clone(), keeper, stderr }, pipes)
+        let stderr = tokio::spawn(stderr::drain(stderr, sink.clone()));
+        let process = Process {
+            program: self.program.clone(),
+            keeper,
+            stderr,
+            sink,
+            born: Instant::now(),
+            oom_kills_before: exit::system_oom_kills(),
+            asked: false,
+            told: false,
+        };
+        (process, pipes)
     }
 
     async fn start(
@@ -175,6 +185,14 @@ pub struct Process {
     program: PathBuf,
     keeper: Keeper,
     stderr: JoinHandle<()>,
+    sink: Arc<dyn StderrSink>,
+    born: Instant,
+    /// Of the whole system.
+    oom_kills_before: u64,
+    /// It was to end while it ran.
+    asked: bool,
+    /// The sink knows that it has ended.
+    told: bool,
 }
 
 enum Keeper {
@@ -216,7 +234,9 @@ impl Process {
         let program = self.program.display();
         match (self.exit(), self.is_lost()) {
             (Some(_), true) => format!("process {program} was killed with its supervisor"),
-            (Some(status), false) => format!("process {program} {}", exit::describe(status)),
+            (Some(status), false) => {
+                format!("process {program} {}", exit::describe(status, self.circumstances()))
+            }
             (None, _) => format!("process {program} runs"),
         }
     }
@@ -235,6 +255,7 @@ impl Process {
     /// # Errors
     /// `Timeout`: it survived SIGKILL for some seconds. It is reaped whenever it does end.
     pub async fn stop(&mut self, grace: StopGrace) -> Result<(), GatewayError> {
+        self.asked |= self.exit().is_none();
         let gone = match &mut self.keeper {
             #[cfg(target_os = "linux")]
             Keeper::Supervised(process) => process.stop(grace).await,
@@ -245,8 +266,26 @@ impl Process {
             return Err(GatewayError::timeout(text));
         }
         self.finish_stderr().await;
-        tracing::debug!(pid = self.pid(), usage = ?self.usage(), "{}", self.describe());
+        self.tell_end();
         Ok(())
+    }
+
+    /// An end that nobody asked for belongs behind its last words.
+    fn tell_end(&mut self) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let (pid, how) = (self.pid(), self.describe());
+        let took = exit::took(self.born.elapsed(), self.usage());
+        tracing::debug!(pid, "{how}; {took}");
+        if !self.asked {
+            self.sink.ended(&format!("pid {pid}: {how}; {took}"));
+        }
+    }
+
+    fn circumstances(&self) -> exit::Circumstances {
+        let system_oom_kills = exit::system_oom_kills().saturating_sub(self.oom_kills_before);
+        exit::Circumstances { asked: self.asked, usage: self.usage(), system_oom_kills }
     }
 
     fn is_lost(&self) -> bool {

@@ -196,9 +196,16 @@ async fn a_crash_is_told_with_its_status_and_last_words() {
         cluster
             .until_status(name, |status| {
                 let error = status["last_error"].as_str().unwrap_or_default();
-                error.contains(end) && status["stderr_tail"].to_string().contains("cheese")
+                let exit = status["last_exit"].as_str().unwrap_or_default();
+                error.contains(end)
+                    && status["stderr_tail"].to_string().contains("cheese")
+                    && exit.contains(end)
+                    && exit.contains("s of processor time and at most")
             })
             .await;
-        assert!(cluster.omcp(&["logs", name]).expect(0).stdout.contains("cheese"));
+        let log = cluster.omcp(&["logs", name]).expect(0).stdout;
+        assert!(log.contains("cheese") && log.contains(end), "{log}");
+        let told = cluster.omcp(&["describe", name]).expect(0).stdout;
+        assert!(told.contains("last exit: pid ") && told.contains(end), "{told}");
     }
 }

@@ -70,6 +70,9 @@ fn node(out: &mut String, status: &NodeBackendStatus) {
     if !reason.is_empty() {
         let _ = writeln!(out, "    {}", style::printable(&reason));
     }
+    if !said.last_exit.is_empty() {
+        let _ = writeln!(out, "    last exit: {}", style::printable(&said.last_exit));
+    }
     for line in &said.stderr_tail {
         let _ = writeln!(out, "    | {}", style::printable(line));
     }

@@ -78,6 +78,7 @@ pub fn document(status: &NodeBackendStatus) -> Node {
         ("serving_revision".to_owned(), Node::number(said.serving_revision)),
         ("last_error".to_owned(), Node::text(said.last_error)),
         ("stderr_tail".to_owned(), texts(said.stderr_tail)),
+        ("last_exit".to_owned(), Node::text(said.last_exit)),
         ("failures".to_owned(), Node::number(said.failures.into())),
         ("eras".to_owned(), texts(said.eras)),
         ("pids".to_owned(), Node::list(said.pids.iter().map(|pid| Node::number((*pid).into())))),

@@ -198,6 +198,7 @@ impl NodeRecord {
 impl KeptStatus {
     fn of(mut status: BackendStatus) -> Self {
         shorten(&mut status.last_error, TEXT_LEN_MAX);
+        shorten(&mut status.last_exit, TEXT_LEN_MAX);
         status.stderr_tail.truncate(STDERR_LINES_MAX);
         let mut left = STDERR_LEN_MAX;
         status.stderr_tail.retain(|line| {

@@ -197,6 +197,7 @@ fn status(status: &BackendStatus) -> Value {
         "since_ms": status.since_ms,
         "last_error": status.last_error,
         "stderr_tail": status.stderr_tail,
+        "last_exit": status.last_exit,
         "failures": status.failures,
         "eras": status.eras,
         "tools": status.tools,

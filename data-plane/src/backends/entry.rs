@@ -209,6 +209,7 @@ impl Entry {
             backend: self.name.to_string(),
             revision: self.revision,
             serving_revision: self.serving_revision(),
+            last_exit: self.stderr.last_exit(),
             ..BackendStatus::default()
         };
         if let Some(newest) = self.next.as_ref().or(self.serving.as_ref()) {

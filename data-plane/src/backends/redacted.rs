@@ -85,4 +85,8 @@ impl StderrSink for Redacted<Arc<dyn StderrSink>> {
     fn line(&self, line: &[u8]) {
         self.inner.line(self.redaction.text(&String::from_utf8_lossy(line)).as_bytes());
     }
+
+    fn ended(&self, how: &str) {
+        self.inner.ended(&self.redaction.text(how));
+    }
 }

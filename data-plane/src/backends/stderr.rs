@@ -6,10 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use omcp_core::StderrSink;
 use tokio::sync::broadcast;
 
+use super::health::bounded;
+
 /// Bytes kept per backend: a few screens, and 640 MiB at most for 10,000 of them that all write.
 pub const RING_LEN_MAX: usize = 64 * 1024;
 /// Longest line kept, bytes; the rest of it is dropped.
 pub const LINE_LEN_MAX: usize = 4 * 1024;
+/// Bytes of how a process ended: a sentence or two.
+const LAST_EXIT_LEN_MAX: usize = 512;
 /// Lines a follower may lag behind before it misses some.
 const FOLLOW_LINES: usize = 256;
 
@@ -23,6 +27,7 @@ pub struct StderrRing {
 struct Ring {
     lines: VecDeque<Box<str>>,
     len: usize,
+    last_exit: Box<str>,
     followers: Option<broadcast::Sender<Box<str>>>,
 }
 
@@ -45,6 +50,11 @@ impl StderrRing {
         let mut lines: Vec<_> = newest_first.collect();
         lines.reverse();
         lines
+    }
+
+    /// How the last process ended that nobody asked to; empty if there is none.
+    pub fn last_exit(&self) -> String {
+        self.lock().last_exit.to_string()
     }
 
     /// The newest `count` lines, and those to come.
@@ -77,6 +87,11 @@ impl StderrSink for StderrRing {
         }
         ring.lines.push_back(line);
     }
+
+    fn ended(&self, how: &str) {
+        self.line(format!("[{how}]").as_bytes());
+        self.lock().last_exit = bounded(readable(how.as_bytes()).into(), LAST_EXIT_LEN_MAX).into();
+    }
 }
 
 /// Text that may go to a terminal: no control bytes, so that no backend can move its cursor.
@@ -101,6 +116,17 @@ mod tests {
         assert_eq!(&*lines[0], "[31mred x");
         assert_eq!(lines[1].len(), LINE_LEN_MAX);
         assert_eq!(&*lines[2], "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn an_end_stands_behind_the_last_words() {
+        let ring = StderrRing::default();
+        assert_eq!(ring.last_exit(), "");
+        ring.line(b"help");
+        ring.ended("pid 7: exited with status 3");
+        assert_eq!(ring.last(9), ["help", "[pid 7: exited with status 3]"].map(Box::<str>::from));
+        ring.ended(&"x".repeat(9999));
+        assert_eq!(ring.last_exit().len(), LAST_EXIT_LEN_MAX);
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Keeper {
     async fn run(mut self, pipes: Pipes, stop: oneshot::Receiver<()>, ended: watch::Sender<Option<String>>) {
         let Pipes { stdin, stdout } = pipes;
         // What a program prints is no protocol, and has to be read all the same.
-        let mut printed = tokio::spawn(stderr::drain(stdout, self.output));
+        let mut printed = tokio::spawn(stderr::drain(stdout, Arc::clone(&self.output)));
         tokio::select! {
             () = self.process.exited() => {}
             _ = stop => {
@@ -181,6 +181,8 @@ impl Keeper {
             }
         }
         ended.send_replace(Some(self.process.describe()));
+        // What a program that ended by itself has left ends as well.
+        drop(self.process.stop(self.grace).await);
         if timeout(OUTPUT_WAIT, &mut printed).await.is_err() {
             printed.abort();
         }

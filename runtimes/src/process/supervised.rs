@@ -39,7 +39,6 @@ pub struct Supervised {
 }
 
 /// What came of a [`Word`] so far.
-#[derive(Default)]
 struct Heard {
     bytes: [u8; WORD_LEN],
     len: usize,
@@ -66,7 +65,7 @@ impl Supervised {
         let mut stderr = ChildStderr::from_std(process::ChildStderr::from(OwnedFd::from(stderr)))?;
         let mut new = Self {
             node: UnixStream::from_std(node)?,
-            heard: Heard::default(),
+            heard: Heard { bytes: [0; WORD_LEN], len: 0 },
             pid: None,
             exit: None,
             usage: None,

@@ -82,7 +82,9 @@ async fn the_status_of_an_exit_is_told() {
     }
     for (mut process, _pipes) in starts("kill -9 $$").await {
         process.exited().await;
-        assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+        let told = process.describe();
+        let begin = "process /bin/sh was ended by signal 9 (SIGKILL), which nobody here sent";
+        assert!(told.starts_with(begin), "{told}");
     }
 }
 
@@ -162,6 +164,37 @@ async fn only_the_allowed_environment_is_seen() {
     }
     let withheld = |(name, _): &(String, String)| !INHERITED_ENV.contains(&name.as_str());
     assert!(std::env::vars().any(|variable| withheld(&variable)), "the test has something to withhold");
+}
+
+/// What a backend's log would hold.
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl StderrSink for Log {
+    fn line(&self, line: &[u8]) {
+        self.0.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_asked_for_is_told_behind_its_last_words() {
+    let log = Arc::new(Log::default());
+    let (mut process, pipes) = shell("echo help >&2; exit 3").spawn(log.clone()).await.unwrap();
+    process.exited().await;
+    process.stop(QUICK).await.unwrap();
+    process.stop(QUICK).await.unwrap();
+    drop(pipes);
+    let lines = log.0.lock().unwrap().clone();
+    let [words, end] = &lines[..] else { panic!("{lines:?}") };
+    let pid = process.pid();
+    assert!(
+        words == "help" && end.starts_with(&format!("[pid {pid}: process /bin/sh exited with status 3;"))
+    );
+    assert!(end.contains(" s of processor time and at most ") && end.ends_with(" MiB of memory]"), "{end}");
+    let (mut process, pipes) = shell("cat").spawn(log.clone()).await.unwrap();
+    drop(pipes);
+    process.stop(QUICK).await.unwrap();
+    assert_eq!(log.0.lock().unwrap().len(), 2, "who was asked to end is no news");
 }
 
 #[derive(Default)]
@@ -283,7 +316,7 @@ async fn who_hides_is_found() {
                 let pid = Pid::from_raw(pids[3].cast_signed()).unwrap();
                 rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
                 process.exited().await;
-                assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+                assert!(process.describe().contains("which nobody here sent"), "{}", process.describe());
             }
         }
         for pid in pids {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use rustix::thread::{set_name, set_no_new_privs};
 use super::ladder::{ALONE, Due, Ladder};
 use super::order::{HEADER_LEN, Order};
 use super::request::Request;
-use super::word::{STOP_LEN, Stop, Word};
+use super::word::{STOP_LEN, Stop, Usage, Word};
 use super::{sys, tree};
 
 /// Files of a process are its user's own, unless it decides otherwise.
@@ -120,8 +120,9 @@ impl Supervisor {
                 self.take_signals();
             }
         }
+        let usage = self.usage();
         remove(self.cgroup.as_ref());
-        self.say(Word::Gone { usage: sys::children_usage() });
+        self.say(Word::Gone { usage });
     }
 
     /// Waits for all that have ended. Whether nobody is left: orphans become children of this process, so
@@ -130,7 +131,7 @@ impl Supervisor {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) if pid == self.main => {
-                    self.say(Word::Exited { status: status.as_raw(), usage: sys::children_usage() });
+                    self.say(Word::Exited { status: status.as_raw(), usage: self.usage() });
                     self.ladder.exited(Instant::now());
                 }
                 Ok(Some(_)) | Err(Errno::INTR) => {}
@@ -194,6 +195,11 @@ impl Supervisor {
         }
     }
 
+    fn usage(&self) -> Usage {
+        let oom_kills = self.cgroup.as_ref().map_or(0, |cgroup| oom_kills(cgroup));
+        Usage { oom_kills, ..sys::children_usage() }
+    }
+
     /// A node that is gone hears nothing, and a handful of words always fits its socket.
     fn say(&mut self, word: Word) {
         let _ = self.node.write_all(&word.encode());
@@ -254,13 +260,34 @@ fn spawn(order: &Order, input: OwnedFd) -> io::Result<Pid> {
     command.spawn().map(|child| Pid::from_child(&child))
 }
 
-fn open_to_write(path: &std::path::Path) -> io::Result<File> {
+fn open_to_write(path: &Path) -> io::Result<File> {
     File::options().write(true).open(path)
+}
+
+/// The kernel counts before it kills, so that a process that has ended is counted.
+fn oom_kills(cgroup: &Path) -> u64 {
+    let events = std::fs::read_to_string(cgroup.join("memory.events")).unwrap_or_default();
+    events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or_default()
 }
 
 /// Only an empty one can be removed, and it is: nobody is left.
 fn remove(cgroup: Option<&PathBuf>) {
     if let Some(cgroup) = cgroup {
         let _ = std::fs::remove_dir(cgroup);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kills_for_want_of_memory_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(oom_kills(dir.path()), 0);
+        // As Linux 6.18 writes it.
+        let events = "low 0\nhigh 0\nmax 31\noom 2\noom_kill 4\noom_group_kill 1\nsock_throttled 0\n";
+        std::fs::write(dir.path().join("memory.events"), events).unwrap();
+        assert_eq!(oom_kills(dir.path()), 4);
     }
 }

@@ -122,7 +122,7 @@ pub fn children_usage() -> Usage {
         seconds + Duration::from_micros(time.tv_usec.try_into().unwrap_or_default())
     };
     let resident_max_kib = usage.ru_maxrss.try_into().unwrap_or_default();
-    Usage { user: time(usage.ru_utime), system: time(usage.ru_stime), resident_max_kib }
+    Usage { user: time(usage.ru_utime), system: time(usage.ru_stime), resident_max_kib, oom_kills: 0 }
 }
 
 /// Runs `last` in the new process, just before it becomes another program.

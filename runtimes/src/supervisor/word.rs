@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// Length of a [`Word`].
-pub const WORD_LEN: usize = 32;
+pub const WORD_LEN: usize = 40;
 /// Length of a [`Stop`].
 pub const STOP_LEN: usize = 8;
 
@@ -28,6 +28,9 @@ pub struct Usage {
     pub system: Duration,
     /// Most memory that one of them held at a time, KiB.
     pub resident_max_kib: u64,
+    /// How many of them the system killed because all together exceeded the memory of their cgroup. Known only
+    /// where they have one.
+    pub oom_kills: u64,
 }
 
 impl Word {
@@ -41,9 +44,12 @@ impl Word {
         let mut word = [0; WORD_LEN];
         word[..4].copy_from_slice(&tag.to_le_bytes());
         word[4..8].copy_from_slice(&number.to_le_bytes());
-        for (place, number) in
-            [(8, micros(usage.user)), (16, micros(usage.system)), (24, usage.resident_max_kib)]
-        {
+        for (place, number) in [
+            (8, micros(usage.user)),
+            (16, micros(usage.system)),
+            (24, usage.resident_max_kib),
+            (32, usage.oom_kills),
+        ] {
             word[place..place + 8].copy_from_slice(&number.to_le_bytes());
         }
         word
@@ -58,6 +64,7 @@ impl Word {
             user: Duration::from_micros(long(8)),
             system: Duration::from_micros(long(16)),
             resident_max_kib: long(24),
+            oom_kills: long(32),
         };
         Some(match short(0) {
             0 => Self::Started { pid: number },
@@ -112,6 +119,7 @@ mod tests {
             user: Duration::from_micros(7),
             system: Duration::from_secs(9),
             resident_max_kib: 1 << 40,
+            oom_kills: 3,
         };
         for word in [
             Word::Started { pid: i32::MAX },
