@@ -13,8 +13,9 @@ pub const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const MS_MIN: u64 = 1_000;
 /// Longest, a year: more is a unit mixed up.
 pub const MS_MAX: u64 = 365 * 24 * 60 * 60 * 1000;
-/// Most connections kept warm: stateless clients share one.
-pub const MIN_IDLE_MAX: u32 = 1;
+/// Most connections kept warm: each may be a process that does nothing, and sessions that come in larger crowds
+/// wait for their start as they would without.
+pub const MIN_IDLE_MAX: u32 = 16;
 
 /// Who shares a connection, and so a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +73,8 @@ impl FromStr for Retry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
     pub isolation: Isolation,
-    /// Connections that are kept although nobody uses them.
+    /// Connections that are kept although nobody uses them: the shared one, and as many processes for the next
+    /// sessions.
     pub min_idle: u32,
     /// After so long without use a shared process ends.
     pub idle_timeout: Option<Duration>,

@@ -50,7 +50,7 @@ fn lifecycle(wire: Option<&v1::Lifecycle>, found: &mut Vec<InvalidBackend>) -> L
     let lifetime_max = time("lifetime_max_ms", wire.lifetime_max_ms, default.lifetime_max);
     let min_idle = wire.min_idle.unwrap_or(default.min_idle);
     if min_idle > MIN_IDLE_MAX {
-        let reason = format!("{min_idle} is too many: at most {MIN_IDLE_MAX} connection is kept warm");
+        let reason = format!("{min_idle} is too many: at most {MIN_IDLE_MAX} connections are kept warm");
         found.push(InvalidBackend::new("lifecycle.min_idle", reason));
     }
     Lifecycle {

@@ -8,6 +8,7 @@ mod probing;
 mod repeating;
 mod resting;
 mod sharing;
+mod spares;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -104,6 +105,7 @@ pub struct Served {
     plan: Mutex<checking::Plan>,
     check_session: tokio::sync::Mutex<Option<Dialogue>>,
     shared_legacy: tokio::sync::Mutex<sharing::Keeper>,
+    spares: spares::Spares,
     /// A call went through since the last look.
     heard: AtomicBool,
     probing: AtomicBool,
@@ -140,6 +142,7 @@ impl Served {
             plan: Mutex::default(),
             check_session: tokio::sync::Mutex::default(),
             shared_legacy: tokio::sync::Mutex::default(),
+            spares: spares::Spares::default(),
             heard: AtomicBool::new(false),
             probing: AtomicBool::new(false),
             legacy_refused: AtomicBool::new(false),

@@ -35,6 +35,11 @@ impl Slots {
         self.taken() >= self.max
     }
 
+    /// Whether there is room for what nobody needs yet: the last quarter is for those who do.
+    pub fn has_room_to_spare(&self) -> bool {
+        self.taken() < self.max - self.max / 4
+    }
+
     pub fn take(self: &Arc<Self>) -> Option<Slot> {
         let more = |taken| (taken < self.max).then_some(taken + 1);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
@@ -67,6 +72,7 @@ mod tests {
         assert!(slots.take().is_none() && slots.is_full());
         drop(one);
         assert_eq!(slots.taken(), 1);
+        assert!(slots.has_room_to_spare());
         assert!(slots.take().is_some());
     }
 }

@@ -74,7 +74,7 @@ async fn handshake(
     if served.lifecycle().isolation == Isolation::Shared {
         return join(front, served, room).await;
     }
-    let Opened { connection, slot } = served.open_connection().await?;
+    let Opened { connection, slot } = served.session_connection().await?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
     let mut options = served.lane_options(Era::Legacy, slot);
     options.unsolicited = Some(general.clone());

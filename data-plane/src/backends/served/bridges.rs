@@ -187,7 +187,7 @@ impl Served {
         freed: Arc<Notify>,
     ) -> Result<(), GatewayError> {
         let mut coming = Coming { bridges: &self.bridges, key, lane: None };
-        let Opened { connection, slot } = self.open_connection().await?;
+        let Opened { connection, slot } = self.session_connection().await?;
         // Several people share it, of whom none is to stand for the others.
         let own = client_info_of_the_gateway();
         let client_info = if key.0.is_anonymous() { own.as_bytes() } else { client_info };

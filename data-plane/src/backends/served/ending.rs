@@ -18,6 +18,7 @@ impl Served {
     /// Replaced or removed: new requests go elsewhere, what began may go on until `deadline`.
     pub fn retire(&self, deadline: Instant) {
         self.life.retire(deadline);
+        self.spares.close();
     }
 
     /// Whether another definition has taken its place.
@@ -52,6 +53,7 @@ impl Served {
             tokio::time::sleep_until(deadline.min(now + DRAIN_LOOK)).await;
         }
         self.life.close();
+        self.spares.close();
         self.let_shared_go();
         // A check that is under way ends its session itself.
         let kept = self.check_session.try_lock().ok().and_then(|mut kept| kept.take());
@@ -65,6 +67,7 @@ impl Served {
                 lane.closed().await;
             }
             self.bridges.closed().await;
+            self.spares.closed().await;
         };
         if timeout(CLOSE_DEADLINE, all_closed).await.is_err() {
             tracing::warn!(backend = %self.name, "backend did not end in time");
@@ -83,5 +86,6 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.close_lane();
         self.bridges.close();
+        self.spares.close();
     }
 }

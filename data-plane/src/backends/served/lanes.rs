@@ -74,7 +74,7 @@ impl Served {
     pub fn pids(&self) -> Vec<u32> {
         let shared = self.open_lane().and_then(|lane| lane.pid());
         let own = self.health.record().pids.into_keys();
-        shared.into_iter().chain(own).chain(self.bridges.pids()).collect()
+        shared.into_iter().chain(own).chain(self.bridges.pids()).chain(self.spares.pids()).collect()
     }
 
     pub(super) fn take_lane(&self) -> Option<Arc<Lane>> {

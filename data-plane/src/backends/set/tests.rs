@@ -366,6 +366,55 @@ async fn a_checked_process_rests_all_the_same_unless_it_is_kept_warm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn processes_stand_ready_for_sessions_and_are_replaced_when_they_are_old() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let lifecycle = Lifecycle { min_idle: Some(3), lifetime_max_ms: Some(60_000), ..Lifecycle::default() };
+    set.apply(vec![with_lifecycle(&json!({}), lifecycle)]).await;
+    let young = until(&set, "a", |status| status.pids.len() == 3).await.pids;
+    let served = set.table().get("a").unwrap();
+    let mut opened = served.session_connection().await.unwrap();
+    assert_eq!(opened.connection.pid(), Some(young[0]), "the oldest goes first");
+    let refilled = until(&set, "a", |status| status.pids.len() == 3).await.pids;
+    assert_eq!((&refilled[..2], stub.0.open()), (&young[1..], 4));
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let now = until(&set, "a", |status| status.pids.len() == 3).await.pids;
+    assert!(now.iter().all(|pid| !refilled.contains(pid)), "{now:?} after {refilled:?}");
+    opened.connection.close().await.unwrap();
+    set.apply(vec![gone("a")]).await;
+    until_closed(&stub).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_stands_ready_for_who_needs_nothing() {
+    let lifecycle = |isolation: &str| Lifecycle {
+        min_idle: Some(3),
+        isolation: isolation.to_owned(),
+        ..Lifecycle::default()
+    };
+    let cases =
+        [("modern", "session", false, 1), ("legacy", "shared", false, 0), ("legacy", "session", true, 0)];
+    for (speaks, isolation, remote, processes) in cases {
+        let stub = Stub::default();
+        let set = set(&stub);
+        let settings = json!({"speaks": speaks, "remote": remote});
+        set.apply(vec![with_lifecycle(&settings, lifecycle(isolation))]).await;
+        ready(&set, "a").await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let pids = status(&set, "a").await.pids;
+        assert_eq!(pids.len(), processes, "{speaks} {isolation} remote: {remote}");
+    }
+}
+
+async fn until_closed(stub: &Stub) {
+    let deadline = Instant::now() + LONG;
+    while stub.0.open() > 0 {
+        assert!(Instant::now() < deadline, "{} are open", stub.0.open());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_process_is_replaced_and_its_call_ends_first() {
     let stub = Stub::default();
     let set = set(&stub);
