@@ -43,6 +43,8 @@ mod lifecycle;
 mod no_orphan;
 /// Runtime types in other processes.
 mod plugins;
+/// Who shares a process, and which stand ready for the next sessions.
+mod session_processes;
 /// Clients that send slowly, or hold every descriptor.
 mod slow_clients;
 

@@ -52,7 +52,7 @@ async fn answer(session: &Session, request: &McpMessage) -> Bytes {
     let Some(labels) = Labels::of(request) else {
         return Bytes::new();
     };
-    if let Some(answer) = relay_legacy::answer_here(session, &labels, request) {
+    if let Some(answer) = relay_legacy::answer_here(session.is_shared(), &labels, request) {
         return answer;
     }
     let id = Bytes::copy_from_slice(labels.id());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use omcp_core::lifecycle::Isolation;
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
@@ -26,7 +25,7 @@ use crate::session::stream_log::StreamLog;
 use crate::session::{Room, Session};
 
 /// For `initialize` to be answered, from the start of the process: package runners download first.
-const HANDSHAKE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+pub const HANDSHAKE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Opens a session: a new connection, and the client's own handshake on it.
 pub async fn initialize(
@@ -71,7 +70,7 @@ async fn handshake(
     request: &McpMessage,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
     let room = front.sessions.room(client)?;
-    if served.lifecycle().isolation == Isolation::Shared {
+    if served.shares_sessions() {
         return join(front, served, room).await;
     }
     let Opened { connection, slot } = served.session_connection().await?;
@@ -107,11 +106,11 @@ async fn join(
 }
 
 /// The gateway's own answer: to pings, and to what a session may not change for the others that share its
-/// connection.
-pub fn answer_here(session: &Session, labels: &Labels, request: &McpMessage) -> Option<Bytes> {
+/// connection, if it is `shared`.
+pub fn answer_here(shared: bool, labels: &Labels, request: &McpMessage) -> Option<Bytes> {
     let here = match request.method() {
         Some(methods::PING) => true,
-        Some(methods::LOGGING_SET_LEVEL | methods::RESOURCES_UNSUBSCRIBE) => session.is_shared(),
+        Some(methods::LOGGING_SET_LEVEL | methods::RESOURCES_UNSUBSCRIBE) => shared,
         _ => false,
     };
     here.then(|| pong(labels.id()))
@@ -192,7 +191,7 @@ async fn request(
     let Some(labels) = Labels::of(message) else {
         return reply::accepted();
     };
-    if let Some(answer) = answer_here(session, &labels, message) {
+    if let Some(answer) = answer_here(session.is_shared(), &labels, message) {
         return reply::json(answer);
     }
     let id = Bytes::copy_from_slice(labels.id());

@@ -1,12 +1,12 @@
 //! `/sse/<backend>`: HTTP+SSE for clients of 2024-11-05. One stream is one session; what the client
 //! posts beside it is answered on the stream.
 
+mod outlet;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::request::Parts;
 use http::{Method, Response};
 use hyper::body::Incoming;
@@ -15,13 +15,12 @@ use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::Era;
-use omcp_mcp::sse;
 
-use super::body::{self, Body, Events};
-use super::{Front, bridge_legacy, events, headers, relay_legacy, reply};
+use super::body::{self, Body};
+use super::{Front, bridge_legacy, headers, relay_legacy, reply};
 use crate::backends::lane::{Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
-use crate::backends::{Served, SessionGuard};
+use crate::backends::{Served, SessionGuard, SharedLegacy};
 use crate::clients::Client as ClientAddress;
 use crate::failure;
 use crate::session::Room;
@@ -40,6 +39,8 @@ type Calls = Arc<Mutex<HashMap<Bytes, u64>>>;
 struct Client {
     served: Arc<Served>,
     link: Link,
+    /// The connection is not its own.
+    shared: Option<Arc<SharedLegacy>>,
     /// Everything for the client, whichever call it belongs to, already in the client's words.
     out: Arc<Inbox>,
     calls: Calls,
@@ -54,8 +55,9 @@ pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddre
             let id = front.new_session_id();
             let endpoint = format!("/sse/{}/message?sessionId={id}", served.name());
             let entry = front.sse_clients.insert(id, client.clone());
-            end_with_definition(&client);
-            reply::event_stream(stream_of(client.out.clone(), endpoint, front.config.keep_alive, entry))
+            let over = outlet::over(client.served.clone(), client.link.clone());
+            let out = client.out.clone();
+            reply::event_stream(outlet::stream(out, &endpoint, front.config.keep_alive, over, entry))
         }
         Err(error) => {
             served.note_failure(&error);
@@ -64,40 +66,19 @@ pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddre
     }
 }
 
-/// A client goes on with a replaced definition until its time to drain is over.
-fn end_with_definition(client: &Arc<Client>) {
-    let (served, link) = (client.served.clone(), client.link.clone());
-    tokio::spawn(async move {
-        tokio::select! {
-            () = served.wait_closed() => link.close(),
-            () = link.closed() => {}
-        }
-    });
-}
-
 async fn connect(
     front: &Front,
     served: &Arc<Served>,
     address: &Arc<ClientAddress>,
 ) -> Result<Arc<Client>, GatewayError> {
     let room = front.sessions.room(address)?;
-    let eras = served.ready().await?;
     let out = Inbox::new();
-    let link = if served.speaks_legacy(eras) == Some(false) {
-        let bridge = bridge_legacy::bridge(served, out.clone()).await?;
-        // What the server says between calls has nowhere else to go than this one stream.
-        bridge.listens();
-        Link::Bridge(bridge)
-    } else {
-        let Opened { connection, slot } = served.open_connection().await?;
-        let mut options = served.lane_options(Era::Legacy, slot);
-        options.unsolicited = Some(out.clone());
-        Link::Lane(Lane::start(connection, options))
-    };
+    let (link, shared) = link(served, &out).await?;
     let counted = served.track_session(link.pid());
     Ok(Arc::new(Client {
         served: served.clone(),
         link,
+        shared,
         out,
         calls: Arc::default(),
         _counted: counted,
@@ -105,24 +86,29 @@ async fn connect(
     }))
 }
 
-fn stream_of(out: Arc<Inbox>, endpoint: String, keep_alive: Duration, entry: Entry) -> Events {
-    let first = Bytes::from(format!("event: endpoint\ndata: {endpoint}\n\n"));
-    let state = (Some(first), out, false, entry);
-    Box::pin(stream::unfold(state, move |(first, out, ended, entry)| async move {
-        if ended {
-            return None;
-        }
-        if let Some(first) = first {
-            return Some((first, (None, out, false, entry)));
-        }
-        match tokio::time::timeout(keep_alive, out.next()).await {
-            Err(_) => Some((Bytes::from_static(sse::COMMENT_KEEPALIVE), (None, out, false, entry))),
-            Ok(Event::Message(message) | Event::Final(message)) => {
-                Some((events::encode(message.bytes()), (None, out, false, entry)))
-            }
-            Ok(Event::Lost(_) | Event::Unsent(_) | Event::Cancelled) => None,
-        }
-    }))
+/// What the client speaks with: a bridge to the other era, the connection that all clients share, or one of its
+/// own.
+async fn link(
+    served: &Arc<Served>,
+    out: &Arc<Inbox>,
+) -> Result<(Link, Option<Arc<SharedLegacy>>), GatewayError> {
+    let eras = served.ready().await?;
+    if served.speaks_legacy(eras) == Some(false) {
+        let bridge = bridge_legacy::bridge(served, out.clone()).await?;
+        // What the server says between calls has nowhere else to go than this one stream.
+        bridge.listens();
+        return Ok((Link::Bridge(bridge), None));
+    }
+    if served.shares_sessions() {
+        let shared = served.shared_legacy(relay_legacy::HANDSHAKE_TIMEOUT).await?;
+        let listener: Arc<dyn Sink> = out.clone();
+        shared.listen(&listener);
+        return Ok((Link::Lane(shared.lane().clone()), Some(shared)));
+    }
+    let Opened { connection, slot } = served.session_connection().await?;
+    let mut options = served.lane_options(Era::Legacy, slot);
+    options.unsolicited = Some(out.clone());
+    Ok((Link::Lane(Lane::start(connection, options)), None))
 }
 
 /// POST beside the stream: 202, and the answer travels on the stream.
@@ -158,6 +144,8 @@ impl Client {
         match message.envelope().kind() {
             Kind::Request => self.request(&message),
             Kind::Notification if message.method() == Some(methods::CANCELLED) => self.cancel(&message),
+            // Their server has been told what it is to know, and asks nothing.
+            _ if self.shared.is_some() => {}
             _ => {
                 if let Err(error) = self.link.send(message) {
                     tracing::debug!(error = %error.chain(), "a message could not be forwarded");
@@ -168,8 +156,8 @@ impl Client {
 
     fn request(&self, message: &McpMessage) {
         let Some(labels) = Labels::of(message) else { return };
-        if message.method() == Some(methods::PING) {
-            self.out.event(Event::Message(McpMessage::trusted(relay_legacy::pong(labels.id()))));
+        if let Some(answer) = self.answer_here(message, &labels) {
+            self.out.event(Event::Message(McpMessage::trusted(answer)));
             return;
         }
         let client_id = Bytes::copy_from_slice(labels.id());
@@ -191,6 +179,14 @@ impl Client {
         }
     }
 
+    /// The gateway's own answer; that of a shared server to the handshake was given before.
+    fn answer_here(&self, request: &McpMessage, labels: &Labels) -> Option<Bytes> {
+        match (&self.shared, request.method()) {
+            (Some(shared), Some(methods::INITIALIZE)) => Some(labels.restore_response(shared.answer())),
+            (shared, _) => relay_legacy::answer_here(shared.is_some(), labels, request),
+        }
+    }
+
     fn cancel(&self, message: &McpMessage) {
         let id = message.envelope().request_id_param(message.bytes());
         if let Some(minted) = id.and_then(|id| self.lock().remove(id)) {
@@ -205,7 +201,11 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.link.close();
+        if self.shared.is_none() {
+            return self.link.close();
+        }
+        let calls: Vec<u64> = self.lock().drain().map(|(_, minted)| minted).collect();
+        calls.into_iter().for_each(|minted| self.link.cancel(minted, "the session ended"));
     }
 }
 

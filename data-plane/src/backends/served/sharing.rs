@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use omcp_core::lifecycle::Isolation;
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::methods;
 use omcp_mcp::revision::{Era, Revision};
@@ -57,6 +58,11 @@ impl SharedLegacy {
 }
 
 impl Served {
+    /// Whether its legacy sessions share one connection. An HTTP server has sessions of its own.
+    pub fn shares_sessions(&self) -> bool {
+        self.lifecycle().isolation == Isolation::Shared && self.upstream.is_none()
+    }
+
     /// The connection that legacy sessions share, opened with the first of them; `patience` is for the
     /// server's answer to the handshake.
     ///
