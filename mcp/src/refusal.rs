@@ -182,6 +182,16 @@ pub fn error_response(id: &[u8], code: i32, message: &str, data: Option<&Value>)
     out
 }
 
+/// Whether a server's answer to a request that named a session says that it knows it no longer: 404, as the
+/// revisions ask for; servers made with the TypeScript SDK say so with 400.
+pub fn says_session_is_gone(status: u16, body: &[u8]) -> bool {
+    let about_it = || {
+        let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+        text.contains("session") || text.contains("initializ")
+    };
+    status == 404 || (status == 400 && about_it())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +213,20 @@ mod tests {
         );
         let scanned = Envelope::scan(&body, &ScanLimits::default()).unwrap();
         assert_eq!((scanned.kind(), scanned.error_code()), (Kind::Error, Some(-32600)));
+    }
+
+    #[test]
+    fn lost_sessions_are_told_from_other_refusals() {
+        let typescript = b"{\"error\":{\"message\":\"Bad Request: No valid session ID provided\"}}";
+        for (status, body, gone) in [
+            (404, &b""[..], true),
+            (400, typescript, true),
+            (400, b"Server not initialized", true),
+            (400, b"no such argument", false),
+            (500, typescript, false),
+        ] {
+            assert_eq!(says_session_is_gone(status, body), gone, "{status}");
+        }
     }
 
     #[test]

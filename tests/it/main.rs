@@ -39,6 +39,8 @@ mod bad_backends;
 mod cli;
 /// Calls outlive changes, drains and the death of others.
 mod lifecycle;
+/// HTTP servers that forget their sessions.
+mod lost_sessions;
 /// However a process, its supervisor or its node ends, nothing is left of it.
 mod no_orphan;
 /// Runtime types in other processes.

@@ -9,10 +9,13 @@ use http::header::{
     DATE, HOST, HeaderName, USER_AGENT,
 };
 use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::admit::HeaderView;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
+use omcp_mcp::refusal::{self, Refusal};
 
 use super::body::Body;
 use super::log_filter::{self, EventPipe};
@@ -24,6 +27,11 @@ use crate::upstream::{Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest refusal that is read, bytes: a sentence in JSON.
+const REFUSAL_LEN_MAX: u64 = 16 * 1024;
+/// For the rest of a refusal to arrive.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Statuses with which proxies and servers say that the backend is not there. Others are about one request.
 const OUTAGES: [StatusCode; 3] =
@@ -66,10 +74,14 @@ impl Passage<'_> {
     pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
         let (served, front) = (self.served, self.front);
         let endless = self.method == Method::GET;
+        let in_session = self.headers.contains_key(headers::SESSION_ID);
         let response = match self.send(message, body).await {
             Ok(response) => response,
             Err(failure) => return failure,
         };
+        if in_session && response.status() == StatusCode::BAD_REQUEST {
+            return Box::pin(refused(response)).await;
+        }
         if !is_event_stream(response.headers()) {
             return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
         }
@@ -143,6 +155,29 @@ fn failure(
         None if *method == Method::POST => reply::accepted(),
         None => reply::plain(StatusCode::SERVICE_UNAVAILABLE, "the backend does not answer"),
     }
+}
+
+/// Clients open a session anew when theirs is not found. Servers that have lost one and say so with another
+/// status leave them stuck.
+async fn refused(response: Response<Streamed>) -> Response<Body> {
+    let whole = response.body().size_hint().exact().is_some_and(|len| len <= REFUSAL_LEN_MAX);
+    if !whole {
+        return pass(response, Silence::GiveUp(REFUSAL_TIMEOUT));
+    }
+    let (mut head, body) = response.into_parts();
+    let Ok(Ok(body)) = tokio::time::timeout(REFUSAL_TIMEOUT, body.collect()).await else {
+        return reply::plain(
+            StatusCode::BAD_REQUEST,
+            "the backend refused this, and broke off in saying why",
+        );
+    };
+    let body = body.to_bytes();
+    if refusal::says_session_is_gone(head.status.as_u16(), &body) {
+        return reply::refusal(&Refusal::session_not_found());
+    }
+    head.headers = for_client(head.headers);
+    head.version = Version::HTTP_11;
+    Response::from_parts(head, body.into())
 }
 
 /// Statuses that say something about us or about the backend's health, not about the request.

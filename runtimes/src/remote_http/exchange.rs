@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::envelope::{Kind, canonical_id};
 use omcp_mcp::methods;
+use omcp_mcp::refusal::says_session_is_gone;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -116,12 +117,9 @@ async fn post_one_way(session: &Session, message: &McpMessage) -> Result<(), Ref
     Err(Refused::Because(GatewayError::unreachable(format!("the server answered with status {status}"))))
 }
 
-/// Whether an answer says that the session is gone. TypeScript servers say so with 400.
+/// Whether an answer says that the session is gone.
 pub fn session_lost(used: Option<&Arc<Legacy>>, status: StatusCode, body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
-    let says_so =
-        status == StatusCode::BAD_REQUEST && (text.contains("session") || text.contains("initializ"));
-    used.is_some_and(|legacy| legacy.has_id()) && (status == StatusCode::NOT_FOUND || says_so)
+    used.is_some_and(|legacy| legacy.has_id()) && says_session_is_gone(status.as_u16(), body)
 }
 
 pub fn lost() -> GatewayError {
