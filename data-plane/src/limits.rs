@@ -1,5 +1,7 @@
 //! [`LimitArgs`]: the limits of a node as options, and [`table`]: all limits with value, default and reason.
 
+mod fixed;
+
 use std::time::Duration;
 
 use clap::Args;
@@ -124,7 +126,7 @@ pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Durat
     let usual_backends = BackendLimits::default();
     let limit =
         |name, option, value: String, default: String, why| Limit { name, value, default, option, why };
-    vec![
+    let mut all = vec![
         limit(
             "request body",
             "--body-len-max",
@@ -335,7 +337,9 @@ pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Durat
             "-".to_owned(),
             "at 85 % new streams are refused, at 95 % new connections",
         ),
-    ]
+    ];
+    all.extend(fixed::all());
+    all
 }
 
 fn number(number: usize) -> String {

@@ -40,6 +40,7 @@ use super::slots::{Opened, Slot, Slots};
 use super::turns::{TURN_MAX, Turns};
 use crate::upstream::Upstream;
 use bridges::Bridges;
+pub use bridges::LANES_MAX as BRIDGED_LANES_MAX;
 pub use probing::Findings;
 pub use sharing::SharedLegacy;
 

@@ -19,7 +19,7 @@ use crate::failure;
 use crate::session::Session;
 
 /// Messages in one batch: more is a flood, not a batch.
-const MESSAGES_MAX: usize = 64;
+pub const MESSAGES_MAX: usize = 64;
 
 /// # Errors
 /// The batch is empty, too long, or holds something that is no message.

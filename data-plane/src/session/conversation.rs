@@ -18,7 +18,7 @@ use crate::backends::lane::Labels;
 use crate::backends::{Served, SessionGuard, SharedLegacy};
 
 /// Answered streams that a session keeps for a client that may resume them.
-const FINISHED_MAX: usize = 32;
+pub const FINISHED_MAX: usize = 32;
 /// Bytes of these.
 const FINISHED_BYTES_MAX: usize = 2 * 1024 * 1024;
 

@@ -11,9 +11,9 @@ use crate::backends::lane::{Event, Labels, Sink};
 use crate::failure;
 
 /// Events kept for a client that reconnects.
-const EVENTS_MAX: usize = 256;
+pub const EVENTS_MAX: usize = 256;
 /// Bytes kept for it.
-const BYTES_MAX: usize = 1024 * 1024;
+pub const BYTES_MAX: usize = 1024 * 1024;
 
 /// A numbered, bounded list of messages to one client. Readers hold positions in it.
 pub struct StreamLog {

@@ -21,7 +21,7 @@ use crate::backends::slots::{Opened, Slot};
 /// The modern revisions that clients are told of.
 const SERVED: [&str; 1] = [Revision::V2026_07_28.as_str()];
 /// Bridged lanes of one backend: each may be a process.
-const LANES_MAX: usize = 256;
+pub const LANES_MAX: usize = 256;
 /// Lanes among which the calls of anonymous clients take turns that may be asked something.
 const CLAIMED_MAX: usize = 8;
 /// How long such a call waits for its turn.
