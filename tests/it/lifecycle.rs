@@ -99,13 +99,20 @@ async fn a_lost_call_that_only_reads_is_sent_again_where_that_was_asked_for() ->
     tokio::time::sleep(Duration::from_millis(500)).await;
     kill_process(Pid::from_raw(pid.parse()?).context("a process id")?, Signal::KILL)?;
     timeout(SOON, call).await.context("the call hangs")???;
-    let metrics = Http::default()
-        .request(Method::GET, &format!("{}/metrics", cluster.nodes[0].admin), &[], b"")
-        .await?
-        .bytes()
-        .await?;
+    counted(&cluster, ["omcp_calls_repeated_total 1", "omcp_calls_lost_total 1"]).await?;
+    // This one does not say that it may be called twice.
+    let mut deadly = modern.open("tools/call", json!({ "name": "die" })).await?;
+    let error = timeout(SOON, deadly.error()).await.context("the call hangs")??;
+    assert_eq!(error["data"]["reason"], "stream_lost", "{error}");
+    counted(&cluster, ["omcp_calls_repeated_total 1", "omcp_calls_lost_total 2"]).await
+}
+
+/// Whether the metrics of the only node hold these lines.
+async fn counted(cluster: &Cluster, lines: [&str; 2]) -> Result<()> {
+    let page = format!("{}/metrics", cluster.nodes[0].admin);
+    let metrics = Http::default().request(Method::GET, &page, &[], b"").await?.bytes().await?;
     let metrics = String::from_utf8_lossy(&metrics).into_owned();
-    for line in ["omcp_calls_repeated_total 1", "omcp_calls_lost_total 1"] {
+    for line in lines {
         ensure!(metrics.lines().any(|got| got == line), "{line} is not in {metrics}");
     }
     Ok(())

@@ -35,8 +35,12 @@ mod secrets;
 
 /// Servers that misbehave.
 mod bad_backends;
+/// A call that nobody wants any more is cancelled at the backend.
+mod cancellation;
 /// The admin tool as scripts see it.
 mod cli;
+/// Calls in flight when their backend dies are answered at once.
+mod in_flight;
 /// Calls outlive changes, drains and the death of others.
 mod lifecycle;
 /// HTTP servers that forget their sessions.

@@ -1,6 +1,7 @@
 //! A lane against a peer made of two channels.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,10 +53,13 @@ impl Peer {
 }
 
 fn lane(era: Era) -> (Lane, Peer, Arc<Inbox>) {
+    lane_with(LaneOptions::new(era, SECOND))
+}
+
+fn lane_with(mut options: LaneOptions) -> (Lane, Peer, Arc<Inbox>) {
     let (to_peer, heard) = mpsc::unbounded_channel();
     let (says, from_peer) = mpsc::unbounded_channel();
     let rest = Inbox::new();
-    let mut options = LaneOptions::new(era, SECOND);
     options.unsolicited = Some(rest.clone());
     (Lane::start(Box::new(Channel { to_peer, from_peer }), options), Peer { heard, says }, rest)
 }
@@ -138,8 +142,10 @@ async fn a_ping_is_answered_here_and_a_modern_peer_may_not_ask() {
 }
 
 #[tokio::test]
-async fn cancelling_tells_the_peer_and_the_late_answer_is_dropped() {
-    let (lane, mut peer, _) = lane(Era::Modern);
+async fn cancelling_tells_the_peer_and_the_late_answer_is_dropped_and_counted() {
+    let options = LaneOptions::new(Era::Modern, SECOND);
+    let counts = options.counts.clone();
+    let (lane, mut peer, _) = lane_with(options);
     let (id, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
     peer.hears().await;
     lane.cancel(id, "enough");
@@ -152,6 +158,7 @@ async fn cancelling_tells_the_peer_and_the_late_answer_is_dropped() {
     peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
     assert!(lane.request("b", "{}", Duration::from_millis(20)).await.is_err(), "the lane lives on");
     assert!(lane.is_open());
+    assert_eq!(counts.late.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -352,6 +352,20 @@ async fn a_process_that_nobody_uses_ends_and_the_next_call_starts_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_calls_wake_a_resting_backend_once() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let lifecycle = Lifecycle { idle_timeout_ms: Some(60_000), ..Lifecycle::default() };
+    set.apply(vec![with_lifecycle(&json!({"speaks": "modern"}), lifecycle)]).await;
+    let served = ready(&set, "a").await;
+    until(&set, "a", |status| status.state() == BackendState::Idle).await;
+    let before = stub.0.connected();
+    let lanes = futures_util::future::join_all((0..50).map(|_| served.modern_lane())).await;
+    let pids: BTreeSet<_> = lanes.into_iter().map(|lane| lane.unwrap().pid()).collect();
+    assert_eq!((pids.len(), stub.0.connected()), (1, before + 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_checked_process_rests_all_the_same_unless_it_is_kept_warm() {
     for (min_idle, open) in [(0, 0), (1, 1)] {
         let stub = Stub::default();
@@ -510,6 +524,11 @@ async fn a_program_that_ends_at_once_is_a_crash_loop_and_tried_rarely() {
     let served = set.table().get("a").unwrap();
     let error = served.ready().await.unwrap_err();
     assert!(error.to_string().contains("again and again"), "{error}");
+    let before = stub.0.connected();
+    for _ in 0..100 {
+        assert!(served.ready().await.is_err());
+    }
+    assert_eq!(stub.0.connected(), before, "calls start nothing");
     let (before, began) = (stub.0.connected(), Instant::now());
     tokio::time::sleep(LONG).await;
     let starts = stub.0.connected() - before;
