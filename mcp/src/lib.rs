@@ -15,9 +15,11 @@
 //! - [`admit`]: the rules a request has to pass, in order
 //! - [`classify`]: which era and operation an HTTP request belongs to
 //! - [`bridge`]: clients of one era with servers of the other, as state machines
+//! - [`aggregate`]: many backends behind one endpoint
 //! - [`lines`], [`sse`]: framing of pipes and event streams
 
 pub mod admit;
+pub mod aggregate;
 pub mod batch;
 pub mod bridge;
 pub mod classify;
