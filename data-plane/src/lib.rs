@@ -9,6 +9,7 @@
 //! - [`plugins`]: runtime types that other processes bring
 //! - [`host`]: what its machine lends to backends
 //! - [`front`], [`session`], [`clients`]: MCP clients come in
+//! - [`aggregate`]: many backends behind one endpoint
 //! - [`upstream`]: the way out to backends that are HTTP servers
 //! - [`acceptor`]: connections, also when descriptors run out
 //! - [`admin`]: health, metrics, logs and state of this node
@@ -28,6 +29,7 @@
 
 pub mod acceptor;
 pub mod admin;
+pub mod aggregate;
 pub mod backends;
 pub mod clients;
 pub mod config;

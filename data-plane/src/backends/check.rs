@@ -9,6 +9,7 @@ use omcp_mcp::methods;
 use serde_json::json;
 
 use super::dialogue::{Dialogue, Refused};
+use super::introduction::metadata;
 use super::lane::Lane;
 use super::probe;
 use super::served::Served;
@@ -32,7 +33,7 @@ pub async fn run(served: &Served) -> Option<Result<(), GatewayError>> {
 }
 
 async fn over_lane(lane: &Lane) -> Option<Result<(), GatewayError>> {
-    let params = json!({ "_meta": probe::metadata() }).to_string();
+    let params = json!({ "_meta": metadata() }).to_string();
     match lane.request(methods::SERVER_DISCOVER, &params, DEADLINE).await {
         Ok(_) => Some(Ok(())),
         // A full lane is busy; one that ended tells so itself.
@@ -43,7 +44,7 @@ async fn over_lane(lane: &Lane) -> Option<Result<(), GatewayError>> {
 
 async fn discover(served: &Served) -> Result<(), GatewayError> {
     let mut dialogue = probe::dial(served).await?;
-    let params = json!({ "_meta": probe::metadata() });
+    let params = json!({ "_meta": metadata() });
     let answer = dialogue.ask(methods::SERVER_DISCOVER, &params, DEADLINE).await;
     dialogue.close(CLOSE_DEADLINE).await;
     judge(answer)
@@ -66,7 +67,7 @@ async fn ping(served: &Served) -> Result<(), GatewayError> {
 
 async fn open(served: &Served) -> Result<Dialogue, GatewayError> {
     let mut dialogue = probe::dial(served).await?;
-    let opened = match probe::initialize(&mut dialogue, DEADLINE).await {
+    let opened = match probe::initialize(&mut dialogue, &json!({}), DEADLINE).await {
         Ok(Ok(_)) => dialogue.tell(methods::INITIALIZED).await,
         Ok(Err(refused)) => Err(refused.failure().unwrap_or_else(|| {
             GatewayError::unreachable(format!("a check was refused a session: {}", refused.message))

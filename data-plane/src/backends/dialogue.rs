@@ -61,20 +61,31 @@ impl Dialogue {
         params: &Value,
         deadline: Duration,
     ) -> Result<Result<Value, Refused>, GatewayError> {
+        let answer = self.ask_message(method, &params.to_string(), deadline).await?;
+        read(&answer, method)
+    }
+
+    /// [`Dialogue::ask`], and the whole answer as it came. `params` is JSON text.
+    ///
+    /// # Errors
+    /// As [`Dialogue::ask`].
+    pub async fn ask_message(
+        &mut self,
+        method: &str,
+        params: &str,
+        deadline: Duration,
+    ) -> Result<McpMessage, GatewayError> {
         let asked = timeout(deadline, self.exchange(method, params)).await;
         asked.unwrap_or_else(|_| {
             Err(GatewayError::timeout(format!("no answer to {method} within {} s", deadline.as_secs())))
         })
     }
 
-    async fn exchange(
-        &mut self,
-        method: &str,
-        params: &Value,
-    ) -> Result<Result<Value, Refused>, GatewayError> {
+    async fn exchange(&mut self, method: &str, params: &str) -> Result<McpMessage, GatewayError> {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})).await?;
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#);
+        self.connection.send(McpMessage::trusted(text.into())).await?;
         let own = id.to_string();
         loop {
             let Some(message) = self.connection.recv().await? else {
@@ -84,7 +95,7 @@ impl Dialogue {
             };
             match message.method() {
                 Some(asked) if message.id().is_some() => self.answer(asked, &message).await?,
-                None if message.id() == Some(own.as_bytes()) => return read(&message, method),
+                None if message.id() == Some(own.as_bytes()) => return Ok(message),
                 _ => {}
             }
         }

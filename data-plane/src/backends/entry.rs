@@ -152,6 +152,9 @@ impl Entry {
     /// Make before break: what is ready goes on serving until its successor is.
     fn replace(&mut self, built: Arc<Served>) -> Outcome {
         self.accepted();
+        if let Some(older) = &self.serving {
+            built.inherit(older);
+        }
         let mut retired: Vec<_> = self.next.take().into_iter().collect();
         let probe = Some(built.clone());
         if self.serving.as_ref().is_some_and(|serving| serving.serves().is_some()) {

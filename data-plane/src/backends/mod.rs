@@ -7,6 +7,7 @@
 //! - [`health`]: what is known of whether it answers
 //! - [`changes`]: the names of which something new is to be told
 //! - [`schemas`]: what calls have to know of its tools
+//! - [`edition`]: a number that grows with what is listed
 //! - [`limits`], [`slots`]: how much all of them may use
 //! - [`lane`]: one upstream protocol context
 //! - [`bridge`]: lanes and sessions across the eras
@@ -14,7 +15,8 @@
 //! - [`life`]: how far a definition is from its end
 //! - [`turns`]: few connections are opened at once
 //! - [`served`]: one built definition: what fronts and sessions hold
-//! - [`dialogue`], [`probe`]: asking a backend what it speaks
+//! - [`introduction`]: how the gateway introduces itself
+//! - [`dialogue`], [`listing`], [`probe`]: asking a backend what it speaks, and what it lists
 //! - [`check`]: asking it whether it is still there
 //! - [`prober`]: the few workers that do so
 //! - [`table`]: name to served definition, swapped as a whole
@@ -28,12 +30,15 @@ pub mod build;
 pub mod changes;
 pub mod check;
 pub mod dialogue;
+pub mod edition;
 pub mod entry;
 pub mod eras;
 pub mod health;
+pub mod introduction;
 pub mod lane;
 pub mod life;
 pub mod limits;
+pub mod listing;
 pub mod probe;
 pub mod prober;
 pub mod queue;
@@ -48,7 +53,7 @@ pub mod turns;
 
 pub use eras::Eras;
 pub use limits::BackendLimits;
-pub use served::{Served, SessionGuard, SharedLegacy};
+pub use served::{Known, ListWatch, Served, SessionGuard, SharedLegacy};
 pub use set::{BackendSet, Wanted};
 pub use table::Table;
 

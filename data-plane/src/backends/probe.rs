@@ -7,22 +7,21 @@
 use std::time::Duration;
 
 use omcp_core::{EraPin, ErrorKind, GatewayError};
+use omcp_mcp::aggregate::source::Source;
 use omcp_mcp::methods;
 use omcp_mcp::revision::{Era, Revision};
 use serde_json::{Value, json};
 
 use super::dialogue::{Dialogue, Refused};
 use super::eras::Eras;
-use super::schemas::Tools;
+use super::introduction::{client_info, metadata};
+use super::lane::Lane;
+use super::listing::{self, Listed};
 use super::served::{Findings, Served};
 
 /// For the first answer, counted from the start of a process: some modern servers need more than four
 /// seconds on a busy machine, and must not be taken for silent legacy ones.
 const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(30);
-/// For one page of tools: the backend is up by then.
-const LIST_DEADLINE: Duration = Duration::from_secs(10);
-/// Pages of tools that are counted; more belong to a server that repeats its cursor for ever.
-const LIST_PAGES_MAX: usize = 16;
 /// How long a probed connection may take to end.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 /// `UnsupportedProtocolVersion`, `HeaderMismatch`, `MissingRequiredClientCapability`: codes that only
@@ -48,9 +47,30 @@ pub async fn run(served: &Served) -> Result<Findings, GatewayError> {
 /// `None` if it did not answer.
 pub async fn speaks_legacy(served: &Served) -> Option<bool> {
     let mut dialogue = dial(served).await.ok()?;
-    let answer = initialize(&mut dialogue, FIRST_ANSWER_DEADLINE).await;
+    let answer = initialize(&mut dialogue, &json!({}), FIRST_ANSWER_DEADLINE).await;
     dialogue.close(CLOSE_DEADLINE).await;
     answer.ok().map(|answer| answer.is_ok())
+}
+
+/// What a backend that answers lists by now.
+///
+/// # Errors
+/// It did not answer.
+pub async fn relist(served: &Served) -> Result<Listed, GatewayError> {
+    if let Some(lane) = served.open_lane() {
+        return relist_over(lane).await;
+    }
+    let is_modern = served.eras().is_some_and(|eras| eras.modern);
+    let findings = if is_modern { modern(served).await? } else { legacy(served).await? };
+    Ok(findings.listed)
+}
+
+async fn relist_over(mut lane: Lane) -> Result<Listed, GatewayError> {
+    let params = json!({ "_meta": metadata() }).to_string();
+    let answer = lane.request(methods::SERVER_DISCOVER, &params, FIRST_ANSWER_DEADLINE).await?;
+    let mut answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    let source = Source::new(Era::Modern, statement(&answer["result"].take()));
+    Ok(listing::take(&mut lane, source).await)
 }
 
 async fn detect(served: &Served) -> Result<Findings, GatewayError> {
@@ -169,10 +189,8 @@ async fn modern_on(
     mut dialogue: Dialogue,
     discovered: &Value,
 ) -> Result<Findings, GatewayError> {
-    let tools = match has_tools(discovered) {
-        true => list_tools(&mut dialogue, Era::Modern).await,
-        false => None,
-    };
+    let source = Source::new(Era::Modern, statement(discovered));
+    let listed = listing::take(&mut dialogue, source).await;
     let keep = served.runtime().http().is_none();
     let connection = if keep {
         Some(dialogue.into_connection())
@@ -180,8 +198,7 @@ async fn modern_on(
         dialogue.close(CLOSE_DEADLINE).await;
         None
     };
-    let (tools, known_tools) = summary(tools);
-    Ok(Findings { eras: Eras::MODERN, tools, known_tools, connection })
+    Ok(Findings { eras: Eras::MODERN, listed, connection })
 }
 
 /// A fresh connection to a backend that has to have a handshake.
@@ -207,19 +224,17 @@ async fn legacy_on(mut dialogue: Dialogue) -> Result<Findings, NoHandshake> {
 }
 
 async fn handshake(dialogue: &mut Dialogue) -> Result<Findings, NoHandshake> {
-    let initialized = match initialize(dialogue, FIRST_ANSWER_DEADLINE).await.map_err(NoHandshake::Because)? {
+    let answer = initialize(dialogue, &everything(), FIRST_ANSWER_DEADLINE).await;
+    let initialized = match answer.map_err(NoHandshake::Because)? {
         Ok(result) => result,
         Err(refused) if refused.code == UNSUPPORTED_VERSION => return Err(NoHandshake::Modern),
         Err(refused) => return Err(NoHandshake::Because(refusal(&refused))),
     };
     check_version(&initialized)?;
     dialogue.tell(methods::INITIALIZED).await.map_err(NoHandshake::Because)?;
-    let tools = match has_tools(&initialized) {
-        true => list_tools(dialogue, Era::Legacy).await,
-        false => None,
-    };
-    let (tools, known_tools) = summary(tools);
-    Ok(Findings { eras: Eras::LEGACY, tools, known_tools, connection: None })
+    let source = Source::new(Era::Legacy, statement(&initialized));
+    let listed = listing::take(dialogue, source).await;
+    Ok(Findings { eras: Eras::LEGACY, listed, connection: None })
 }
 
 fn check_version(initialized: &Value) -> Result<(), NoHandshake> {
@@ -246,61 +261,25 @@ async fn discover(dialogue: &mut Dialogue) -> Result<Result<Value, Refused>, Gat
 
 pub(super) async fn initialize(
     dialogue: &mut Dialogue,
+    capabilities: &Value,
     deadline: Duration,
 ) -> Result<Result<Value, Refused>, GatewayError> {
     let params = json!({
         "protocolVersion": Revision::LATEST_LEGACY.as_str(),
-        "capabilities": {},
+        "capabilities": capabilities,
         "clientInfo": client_info(),
     });
     dialogue.ask(methods::INITIALIZE, &params, deadline).await
 }
 
-/// The metadata that every modern request carries.
-pub(super) fn metadata() -> Value {
-    json!({
-        "io.modelcontextprotocol/protocolVersion": Revision::LATEST.as_str(),
-        "io.modelcontextprotocol/clientInfo": client_info(),
-        "io.modelcontextprotocol/clientCapabilities": {},
-    })
+/// Servers decide by what a client can do what they list. A list that is for everybody has everything.
+fn everything() -> Value {
+    json!({ "sampling": {}, "elicitation": { "form": {}, "url": {} }, "roots": {} })
 }
 
-fn client_info() -> Value {
-    json!({"name": "omcp", "title": "Open MCP Gateway", "version": env!("CARGO_PKG_VERSION")})
-}
-
-/// Absent knowledge counts as yes: asking costs one message.
-fn has_tools(described: &Value) -> bool {
-    described["capabilities"].as_object().is_none_or(|capabilities| capabilities.contains_key("tools"))
-}
-
-/// All tools, or none if they cannot be listed: that is no reason not to serve the backend.
-async fn list_tools(dialogue: &mut Dialogue, era: Era) -> Option<Vec<Value>> {
-    let mut tools = Vec::new();
-    let mut cursor = Value::Null;
-    for _ in 0..LIST_PAGES_MAX {
-        let mut params = json!({});
-        if era == Era::Modern {
-            params["_meta"] = metadata();
-        }
-        if !cursor.is_null() {
-            params["cursor"] = cursor;
-        }
-        let mut page = dialogue.ask(methods::TOOLS_LIST, &params, LIST_DEADLINE).await.ok()?.ok()?;
-        if let Value::Array(more) = page["tools"].take() {
-            tools.extend(more);
-        }
-        cursor = page["nextCursor"].take();
-        if cursor.is_null() {
-            break;
-        }
-    }
-    Some(tools)
-}
-
-fn summary(tools: Option<Vec<Value>>) -> (Option<u32>, Tools) {
-    let count = tools.as_ref().map(|tools| u32::try_from(tools.len()).unwrap_or(u32::MAX));
-    (count, Tools::of(&tools.unwrap_or_default()))
+/// What the server said about itself; nothing, if it did not.
+fn statement(described: &Value) -> Vec<u8> {
+    if described.is_object() { described.to_string().into_bytes() } else { b"{}".to_vec() }
 }
 
 #[cfg(test)]

@@ -71,6 +71,15 @@ async fn run(job: Job<Served>, done: mpsc::Sender<Weak<Served>>) {
             let checked = AssertUnwindSafe(check::run(&served)).catch_unwind().await;
             served.checked(checked.unwrap_or(None));
         }
+        Errand::Listing => {
+            let listed = AssertUnwindSafe(probe::relist(&served)).catch_unwind().await;
+            served.end_listing(listed.unwrap_or_else(|_| {
+                Err(GatewayError::new(
+                    ErrorKind::Internal,
+                    "the runtime panicked while its lists were asked for",
+                ))
+            }));
+        }
         Errand::Renewal if served.retired() => {}
         Errand::Renewal => match guarded(&served).await {
             Ok(findings) => served.renew(findings),

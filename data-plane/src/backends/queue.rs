@@ -19,6 +19,8 @@ pub enum Errand {
     Renewal,
     /// Whether a ready backend is still there.
     Check,
+    /// What a ready backend lists.
+    Listing,
 }
 
 /// One thing to do. The subject may be gone by the time it is taken.

@@ -4,11 +4,13 @@ mod bridges;
 mod checking;
 mod ending;
 mod lanes;
+mod listing;
 mod probing;
 mod repeating;
 mod resting;
 mod sharing;
 mod spares;
+mod watching;
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -29,6 +31,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::changes::Changes;
 use super::dialogue::Dialogue;
+use super::edition::Edition;
 use super::eras::Eras;
 use super::health::{Failure, Health, Verdict};
 use super::lane::{CallCounts, Lane, LaneOptions, again};
@@ -41,8 +44,10 @@ use super::turns::{TURN_MAX, Turns};
 use crate::upstream::Upstream;
 use bridges::Bridges;
 pub use bridges::LANES_MAX as BRIDGED_LANES_MAX;
+pub use listing::Known;
 pub use probing::Findings;
 pub use sharing::SharedLegacy;
+pub use watching::ListWatch;
 
 /// How long a call waits for a backend to be found alive: a package runner that downloads first takes
 /// that long, and clients give up soon after.
@@ -54,6 +59,7 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Shared {
     pub queue: ProbeQueue<Served>,
     pub changes: Changes,
+    pub edition: Arc<Edition>,
     pub connections_opened: AtomicU64,
     /// What became of the calls of all lanes.
     pub calls: Arc<CallCounts>,
@@ -67,6 +73,7 @@ impl Shared {
         Self {
             queue: ProbeQueue::default(),
             changes: Changes::default(),
+            edition: Arc::default(),
             connections_opened: AtomicU64::default(),
             calls: Arc::default(),
             slots: Arc::new(Slots::new(limits.processes_max)),
@@ -96,6 +103,10 @@ pub struct Served {
     upstream: Option<Arc<Upstream>>,
     health: Health,
     known_tools: ArcSwap<Tools>,
+    known: ArcSwapOption<Known>,
+    /// Its lists are being asked for.
+    listing: AtomicBool,
+    list_watch: Mutex<Weak<ListWatch>>,
     modern_lane: ArcSwapOption<Lane>,
     bridges: Bridges,
     life: Life,
@@ -135,6 +146,9 @@ impl Served {
             upstream,
             health: Health::new(Instant::now()),
             known_tools: ArcSwap::default(),
+            known: ArcSwapOption::empty(),
+            listing: AtomicBool::new(false),
+            list_watch: Mutex::default(),
             modern_lane: ArcSwapOption::empty(),
             bridges: Bridges::default(),
             life: Life::default(),
@@ -167,6 +181,11 @@ impl Served {
         self.definition.load().backend.clone()
     }
 
+    /// Whether its definition is as `wanted`.
+    pub fn is_selected(&self, wanted: impl Fn(&Backend) -> bool) -> bool {
+        wanted(&self.definition.load().backend)
+    }
+
     pub fn era_pin(&self) -> EraPin {
         self.definition.load().backend.era
     }
@@ -194,6 +213,11 @@ impl Served {
         self.health.serves()
     }
 
+    /// Whether it was tried, and did not answer.
+    pub fn is_failing(&self) -> bool {
+        matches!(self.health.verdict(), Verdict::Failing(_))
+    }
+
     pub fn health(&self) -> &Health {
         &self.health
     }
@@ -216,6 +240,7 @@ impl Served {
 
     pub fn redefine(&self, backend: Backend, revision: Revision) {
         self.definition.store(Arc::new(Definition { backend, revision }));
+        self.shared.edition.grow();
         self.changed();
     }
 

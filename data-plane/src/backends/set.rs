@@ -74,7 +74,7 @@ impl BackendSet {
         limits: BackendLimits,
     ) -> Self {
         let shared = Arc::new(Shared::new(limits));
-        let table = Arc::<Table>::default();
+        let table = Arc::new(Table::new(shared.edition.clone()));
         let (mailbox, commands) = mpsc::channel(MAILBOX_MAX);
         let (probed_sender, probed) = mpsc::channel(MAILBOX_MAX);
         let (rejections_sender, rejections) = watch::channel(Arc::default());
@@ -294,6 +294,7 @@ impl Owner {
             served.look_after_lane(now);
             served.look_after_spares(now);
             served.look_after_health(now);
+            served.look_after_lists(now);
         }
     }
 

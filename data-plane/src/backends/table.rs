@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use omcp_core::BackendName;
 
+use super::edition::Edition;
 use super::served::Served;
 
 /// What each name leads to at one moment.
@@ -16,9 +17,19 @@ pub type Routes = HashMap<BackendName, Arc<Served>>;
 #[derive(Default)]
 pub struct Table {
     routes: ArcSwap<Routes>,
+    edition: Arc<Edition>,
 }
 
 impl Table {
+    pub(super) fn new(edition: Arc<Edition>) -> Self {
+        Self { routes: ArcSwap::default(), edition }
+    }
+
+    /// Grows with every change of the table, and of what its backends list.
+    pub fn edition(&self) -> &Edition {
+        &self.edition
+    }
+
     /// The definition that serves `name` now.
     pub fn get(&self, name: &str) -> Option<Arc<Served>> {
         self.routes.load().get(name).cloned()
@@ -49,5 +60,6 @@ impl Table {
             };
         }
         self.routes.store(Arc::new(routes));
+        self.edition.grow();
     }
 }

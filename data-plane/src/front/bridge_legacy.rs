@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Response};
 use omcp_core::{GatewayError, McpMessage};
-use omcp_mcp::bridge::legacy_session::SessionOptions;
 
 use super::body::Body;
 use super::{Front, headers, random_id, reply};
@@ -82,12 +81,5 @@ async fn handshake(
 /// # Errors
 /// The backend could not be reached.
 pub async fn bridge(served: &Arc<Served>, general: Arc<dyn Sink>) -> Result<BridgedSession, GatewayError> {
-    let (lane, own) = served.lane_for_session().await?;
-    let call_timeout = served.runtime().call_timeout().as_millis();
-    let options = SessionOptions {
-        backend: served.name().as_str().to_owned(),
-        ask_prefix: random_id(),
-        call_timeout_ms: u64::try_from(call_timeout).unwrap_or(u64::MAX),
-    };
-    Ok(BridgedSession::start(lane, own, options, general))
+    served.bridged_session(random_id(), general).await
 }

@@ -24,7 +24,7 @@ use crate::session::Session;
 use crate::upstream::Upstream;
 
 /// The modern revisions served here.
-const MODERN: [&str; 1] = [Revision::V2026_07_28.as_str()];
+pub const MODERN: [&str; 1] = [Revision::V2026_07_28.as_str()];
 
 pub async fn answer(
     front: &Front,
@@ -36,6 +36,42 @@ pub async fn answer(
     let accepts = Accepts::of(&parts.headers);
     let inquiry = Inquiry { front, served, client, method: parts.method, headers: parts.headers, accepts };
     inquiry.answer(body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
+}
+
+/// A modern request that was admitted at another endpoint, for one backend.
+pub async fn modern(
+    front: &Front,
+    served: Arc<Served>,
+    client: &Arc<Client>,
+    headers: HeaderMap,
+    accepts: Accepts,
+    request: McpMessage,
+) -> Response<Body> {
+    let inquiry = Inquiry { front, served, client, method: Method::POST, headers, accepts };
+    inquiry.admitted(request).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
+}
+
+/// The body of a POST, whole.
+///
+/// # Errors
+/// It is no JSON, too large or too late; or no answer to it would be accepted.
+pub async fn read(
+    front: &Front,
+    method: &Method,
+    headers: &HeaderMap,
+    accepts: Accepts,
+    body: &mut Incoming,
+) -> Result<Bytes, Refusal> {
+    if *method != Method::POST {
+        return Ok(Bytes::new());
+    }
+    if !headers::is_json(headers) {
+        return Err(Refusal::unsupported_media_type());
+    }
+    if !accepts.json && !accepts.events {
+        return Err(Refusal::not_acceptable("Accept must include application/json or text/event-stream"));
+    }
+    body::read(headers, body, &front.config).await
 }
 
 /// One request on its way to a mode.
@@ -50,7 +86,7 @@ struct Inquiry<'a> {
 
 impl Inquiry<'_> {
     async fn answer(mut self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
-        let bytes = self.read(body).await?;
+        let bytes = read(self.front, &self.method, &self.headers, self.accepts, body).await?;
         // A body may take its time, and the definition it was meant for may be replaced meanwhile.
         if self.served.retired() {
             match self.front.served(self.served.name().as_str()) {
@@ -71,19 +107,6 @@ impl Inquiry<'_> {
             Class::LegacyDelete => Box::pin(self.delete(session)).await,
             Class::SseStream | Class::Preflight => Err(reply::no_stream_without_session()),
         }
-    }
-
-    async fn read(&self, body: &mut Incoming) -> Result<Bytes, Refusal> {
-        if self.method != Method::POST {
-            return Ok(Bytes::new());
-        }
-        if !headers::is_json(&self.headers) {
-            return Err(Refusal::unsupported_media_type());
-        }
-        if !self.accepts.json && !self.accepts.events {
-            return Err(Refusal::not_acceptable("Accept must include application/json or text/event-stream"));
-        }
-        body::read(&self.headers, body, &self.front.config).await
     }
 
     /// The session named by the request, if this node holds it. An HTTP server of the client's era has
@@ -121,9 +144,13 @@ impl Inquiry<'_> {
         }
     }
 
-    async fn modern(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn modern(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         let view = View(&self.headers);
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
+        self.admitted(message).await
+    }
+
+    async fn admitted(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         if self.front.overload.refuses_streams() && message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
             return Ok(reply::overloaded());
         }
@@ -269,14 +296,14 @@ impl Inquiry<'_> {
 }
 
 /// Whitespace with raw newlines is removed: further on one line is one message.
-fn message(bytes: Bytes, envelope: Envelope) -> McpMessage {
+pub fn message(bytes: Bytes, envelope: Envelope) -> McpMessage {
     if envelope.has_raw_newline() {
         return McpMessage::trusted(omcp_mcp::splice::compact(&bytes).into());
     }
     McpMessage::scanned(bytes, envelope)
 }
 
-fn http_method(method: &Method) -> HttpMethod {
+pub fn http_method(method: &Method) -> HttpMethod {
     match *method {
         Method::POST => HttpMethod::Post,
         Method::GET => HttpMethod::Get,

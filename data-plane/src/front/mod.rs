@@ -3,6 +3,7 @@
 //! - [`config`]: limits and trust
 //! - [`guard`]: Host and Origin, before every path
 //! - [`route`]: which door a path leads to
+//! - [`aggregate`]: `/mcp`: many backends behind one endpoint
 //! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
 //! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
@@ -12,6 +13,7 @@
 //! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
 //! - [`server`]: the accept loop ([`stall`], [`overload`])
 
+pub mod aggregate;
 pub mod batch;
 pub mod body;
 pub mod bridge_legacy;
@@ -47,6 +49,7 @@ use hyper::body::Incoming;
 
 use tokio::sync::watch;
 
+use crate::aggregate::{Selection, Views};
 use crate::backends::{Served, Table};
 use crate::clients::Client;
 use crate::session::Sessions;
@@ -71,6 +74,7 @@ pub struct Front {
     /// The node stops: streams that never end by themselves end now.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) overload: Overload,
+    pub(crate) views: Arc<Views>,
     table: Arc<Table>,
 }
 
@@ -80,7 +84,8 @@ impl Front {
         let stopping = watch::Sender::new(false);
         let (sse_clients, request_states) = (SseClients::default(), RequestStates::default());
         let overload = Overload::new(config.memory_max);
-        Self { config, trust, sessions, sse_clients, request_states, stopping, overload, table }
+        let views = Arc::new(Views::new(table.clone()));
+        Self { config, trust, sessions, sse_clients, request_states, stopping, overload, views, table }
     }
 
     /// Answers one request that passed the guard.
@@ -91,17 +96,22 @@ impl Front {
         }
         let origin = parts.headers.get(ORIGIN).cloned();
         let mut response = match Route::of(parts.uri.path()) {
+            Route::Aggregate => aggregate::answer(self, client, parts, &mut body).await,
             Route::Mcp(name) => match self.served(name) {
                 Some(served) => endpoint::answer(self, served, client, parts, &mut body).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
+            Route::SseAggregate if parts.method == Method::POST => {
+                Box::pin(sse_client::post(self, None, &parts, &mut body)).await
+            }
+            Route::SseAggregate => self.sse_aggregate(client, &parts),
             Route::Sse(name) => match self.table.get(name) {
                 Some(served) => {
                     Box::pin(self.sse_client(&served, client, &parts.method, &parts.headers)).await
                 }
                 None => reply::unknown_path(parts.uri.path()),
             },
-            Route::SseMessage(name) => Box::pin(sse_client::post(self, name, &parts, &mut body)).await,
+            Route::SseMessage(name) => Box::pin(sse_client::post(self, Some(name), &parts, &mut body)).await,
             Route::Unknown => reply::unknown_path(parts.uri.path()),
         };
         // Who is too slow is not waited for once more.
@@ -126,16 +136,30 @@ impl Front {
         method: &Method,
         headers: &HeaderMap,
     ) -> Response<Body> {
+        match self.refuses_sse(method, headers) {
+            Some(refusal) => refusal,
+            None => sse_client::open(self, served, client).await,
+        }
+    }
+
+    fn sse_aggregate(&self, client: &Arc<Client>, parts: &http::request::Parts) -> Response<Body> {
+        if let Some(refusal) = self.refuses_sse(&parts.method, &parts.headers) {
+            return refusal;
+        }
+        match Selection::of_query(parts.uri.query().unwrap_or("")) {
+            Ok(selection) => sse_client::open_aggregate(self, selection, client),
+            Err(refusal) => reply::refusal(&refusal),
+        }
+    }
+
+    fn refuses_sse(&self, method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
         if method != Method::GET {
-            return reply::method_not_allowed("GET");
+            return Some(reply::method_not_allowed("GET"));
         }
         if !headers::Accepts::names_events(headers) {
-            return reply::refusal(&Refusal::not_acceptable("Accept must include text/event-stream"));
+            return Some(reply::refusal(&Refusal::not_acceptable("Accept must include text/event-stream")));
         }
-        if self.overload.refuses_streams() {
-            return reply::overloaded();
-        }
-        sse_client::open(self, served, client).await
+        self.overload.refuses_streams().then(reply::overloaded)
     }
 
     /// 128 random bits in visible ASCII: possession is the only proof of a session.

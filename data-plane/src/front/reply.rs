@@ -102,8 +102,7 @@ pub fn unknown_backend(name: &str) -> Response<Body> {
 
 /// There is nothing under this path. Not JSON-RPC: a client that probes would take that for an era.
 pub fn unknown_path(path: &str) -> Response<Body> {
-    let text =
-        json!({ "error": format!("nothing is served at {path}; backends are at /mcp/NAME and /sse/NAME") });
+    let text = json!({ "error": format!("nothing is served at {path}; backends are at /mcp/NAME and /sse/NAME, all of them at /mcp") });
     with_type(StatusCode::NOT_FOUND, JSON, text.to_string().into_bytes().into())
 }
 

@@ -3,8 +3,12 @@
 /// The places of the MCP listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
+    /// `/mcp`: Streamable HTTP of both eras, in front of all backends.
+    Aggregate,
     /// `/mcp/<backend>`: Streamable HTTP of both eras.
     Mcp(&'a str),
+    /// `/sse`: the event stream of a 2024-11-05 client with all backends; it posts here as well.
+    SseAggregate,
     /// `/sse/<backend>`: the event stream of a 2024-11-05 client.
     Sse(&'a str),
     /// `/sse/<backend>/message`: where that client posts.
@@ -17,7 +21,9 @@ impl<'a> Route<'a> {
     pub fn of(path: &'a str) -> Self {
         let mut parts = path.strip_prefix('/').unwrap_or(path).splitn(3, '/');
         match (parts.next(), parts.next().filter(|name| !name.is_empty()), parts.next()) {
+            (Some("mcp"), None, None) => Self::Aggregate,
             (Some("mcp"), Some(name), None | Some("")) => Self::Mcp(name),
+            (Some("sse"), None, None) => Self::SseAggregate,
             (Some("sse"), Some(name), None | Some("")) => Self::Sse(name),
             (Some("sse"), Some(name), Some("message")) => Self::SseMessage(name),
             _ => Self::Unknown,
@@ -35,9 +41,11 @@ mod tests {
             ("/mcp/a", Route::Mcp("a")),
             ("/mcp/a/", Route::Mcp("a")),
             ("/sse/a", Route::Sse("a")),
+            ("/sse", Route::SseAggregate),
             ("/sse/a/message", Route::SseMessage("a")),
-            ("/mcp", Route::Unknown),
-            ("/mcp/", Route::Unknown),
+            ("/mcp", Route::Aggregate),
+            ("/mcp/", Route::Aggregate),
+            ("/mcp//", Route::Unknown),
             ("/mcp/a/b", Route::Unknown),
             ("/sse/a/message/x", Route::Unknown),
             ("/", Route::Unknown),

@@ -1,4 +1,4 @@
-//! `/sse/<backend>`: HTTP+SSE for clients of 2024-11-05. One stream is one session; what the client
+//! `/sse/<backend>` and `/sse`: HTTP+SSE for clients of 2024-11-05. One stream is one session; what the client
 //! posts beside it is answered on the stream.
 
 mod outlet;
@@ -17,13 +17,16 @@ use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::Era;
 
 use super::body::{self, Body};
-use super::{Front, bridge_legacy, headers, relay_legacy, reply};
+use super::{Front, bridge_legacy, headers, random_id, relay_legacy, reply};
+use crate::aggregate::Selection;
+use crate::aggregate::session::AggregateSession;
 use crate::backends::lane::{Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
 use crate::backends::{Served, SessionGuard, SharedLegacy};
 use crate::clients::Client as ClientAddress;
 use crate::failure;
 use crate::session::Room;
+use crate::session::home::Home;
 use crate::session::link::Link;
 
 /// The open streams of this node.
@@ -37,33 +40,49 @@ type Calls = Arc<Mutex<HashMap<Bytes, u64>>>;
 
 /// One connected client.
 struct Client {
-    served: Arc<Served>,
+    home: Home,
     link: Link,
     /// The connection is not its own.
     shared: Option<Arc<SharedLegacy>>,
     /// Everything for the client, whichever call it belongs to, already in the client's words.
     out: Arc<Inbox>,
     calls: Calls,
-    _counted: SessionGuard,
+    _counted: Option<SessionGuard>,
     _room: Room,
 }
 
 /// GET: opens the stream. Its first event names the URL to post to.
 pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddress>) -> Response<Body> {
     match connect(front, served, address).await {
-        Ok(client) => {
-            let id = front.new_session_id();
-            let endpoint = format!("/sse/{}/message?sessionId={id}", served.name());
-            let entry = front.sse_clients.insert(id, client.clone());
-            let over = outlet::over(client.served.clone(), client.link.clone());
-            let out = client.out.clone();
-            reply::event_stream(outlet::stream(out, &endpoint, front.config.keep_alive, over, entry))
-        }
+        Ok(client) => begin(front, &client, &format!("/sse/{}/message", served.name())),
         Err(error) => {
             served.note_failure(&error);
             reply::unavailable(&error)
         }
     }
+}
+
+/// GET at `/sse`: the same, with all backends, or with those that are selected.
+pub fn open_aggregate(front: &Front, selection: Selection, address: &Arc<ClientAddress>) -> Response<Body> {
+    let room = match front.sessions.room(address) {
+        Ok(room) => room,
+        Err(error) => return reply::unavailable(&error),
+    };
+    let out = Inbox::new();
+    let home = Home::Aggregate(selection.to_string().into());
+    let session = AggregateSession::start(front.views.clone(), selection, random_id(), out.clone());
+    let client = Client::new(home, Link::Aggregate(session), None, out, room);
+    begin(front, &client, "/sse")
+}
+
+/// The stream of a client, which posts to `path`.
+fn begin(front: &Front, client: &Arc<Client>, path: &str) -> Response<Body> {
+    let id = front.new_session_id();
+    let endpoint = format!("{path}?sessionId={id}");
+    let entry = front.sse_clients.insert(id, client.clone());
+    let over = outlet::over(client.home.clone(), client.link.clone());
+    let out = client.out.clone();
+    reply::event_stream(outlet::stream(out, &endpoint, front.config.keep_alive, over, entry))
 }
 
 async fn connect(
@@ -74,16 +93,7 @@ async fn connect(
     let room = front.sessions.room(address)?;
     let out = Inbox::new();
     let (link, shared) = link(served, &out).await?;
-    let counted = served.track_session(link.pid());
-    Ok(Arc::new(Client {
-        served: served.clone(),
-        link,
-        shared,
-        out,
-        calls: Arc::default(),
-        _counted: counted,
-        _room: room,
-    }))
+    Ok(Client::new(served.clone().into(), link, shared, out, room))
 }
 
 /// What the client speaks with: a bridge to the other era, the connection that all clients share, or one of its
@@ -112,19 +122,29 @@ async fn link(
 }
 
 /// POST beside the stream: 202, and the answer travels on the stream.
-pub async fn post(front: &Front, backend: &str, parts: &Parts, body: &mut Incoming) -> Response<Body> {
+pub async fn post(
+    front: &Front,
+    backend: Option<&str>,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Response<Body> {
     match receive(front, backend, parts, body).await {
         Ok(()) => reply::accepted(),
         Err(refusal) => reply::refusal(&refusal),
     }
 }
 
-async fn receive(front: &Front, backend: &str, parts: &Parts, body: &mut Incoming) -> Result<(), Refusal> {
+async fn receive(
+    front: &Front,
+    backend: Option<&str>,
+    parts: &Parts,
+    body: &mut Incoming,
+) -> Result<(), Refusal> {
     if parts.method != Method::POST {
         return Err(Refusal::method_not_allowed("POST"));
     }
     let id = session_id(parts.uri.query().unwrap_or("")).ok_or_else(Refusal::session_required)?;
-    let client = front.sse_clients.get(id).filter(|client| client.served.name().as_str() == backend);
+    let client = front.sse_clients.get(id).filter(|client| client.home.backend() == backend);
     let client = client.ok_or_else(Refusal::session_not_found)?;
     if !headers::is_json(&parts.headers) {
         return Err(Refusal::unsupported_media_type());
@@ -140,6 +160,24 @@ fn session_id(query: &str) -> Option<&str> {
 }
 
 impl Client {
+    fn new(
+        home: Home,
+        link: Link,
+        shared: Option<Arc<SharedLegacy>>,
+        out: Arc<Inbox>,
+        room: Room,
+    ) -> Arc<Self> {
+        let counted = home.track_session(link.pid());
+        Arc::new(Self { home, link, shared, out, calls: Arc::default(), _counted: counted, _room: room })
+    }
+
+    /// What belongs to no call has nowhere else to go than this one stream.
+    fn listens(&self, message: &McpMessage) {
+        if message.method() == Some(methods::INITIALIZED) {
+            self.link.listens();
+        }
+    }
+
     fn take(&self, message: McpMessage) {
         match message.envelope().kind() {
             Kind::Request => self.request(&message),
@@ -147,6 +185,7 @@ impl Client {
             // Their server has been told what it is to know, and asks nothing.
             _ if self.shared.is_some() => {}
             _ => {
+                self.listens(&message);
                 if let Err(error) = self.link.send(message) {
                     tracing::debug!(error = %error.chain(), "a message could not be forwarded");
                 }
@@ -161,19 +200,19 @@ impl Client {
             return;
         }
         let client_id = Bytes::copy_from_slice(labels.id());
-        let backend = self.served.name().as_str().to_owned();
+        let backend = self.home.name().to_owned();
         let lost = labels.clone();
         let calls = self.calls.clone();
         let sink = Arc::new(Translated { backend, labels, out: self.out.clone(), calls });
         // Locked until the call is listed: its answer takes it off the list.
         let mut calls = self.lock();
-        match self.link.call(message, self.served.runtime().call_timeout(), true, sink) {
+        match self.link.call(message, self.home.call_timeout(), true, sink) {
             Ok(minted) => {
                 calls.insert(client_id, minted);
             }
             Err(error) => {
                 drop(calls);
-                let answer = failure::message(lost.id(), self.served.name().as_str(), &error);
+                let answer = failure::message(lost.id(), self.home.name(), &error);
                 self.out.event(Event::Message(McpMessage::trusted(answer.into())));
             }
         }

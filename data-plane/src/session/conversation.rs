@@ -1,4 +1,4 @@
-//! [`Session`]: one legacy client's conversation with one backend.
+//! [`Session`]: one legacy client's conversation with one backend, or with all of them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::Room;
 use super::event_id::GENERAL;
+use super::home::Home;
 use super::link::Link;
 use super::stream_log::StreamLog;
 use crate::backends::lane::Labels;
-use crate::backends::{Served, SessionGuard, SharedLegacy};
+use crate::backends::{SessionGuard, SharedLegacy};
 
 /// Answered streams that a session keeps for a client that may resume them.
 pub const FINISHED_MAX: usize = 32;
@@ -25,7 +26,7 @@ const FINISHED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// One client's conversation. The id is its only key, so it cannot be guessed: 128 random bits.
 pub struct Session {
     id: String,
-    backend: Arc<Served>,
+    home: Home,
     link: Link,
     /// The connection is not its own.
     shared: Option<Arc<SharedLegacy>>,
@@ -33,7 +34,7 @@ pub struct Session {
     general: Arc<StreamLog>,
     state: Mutex<State>,
     next_stream: AtomicU64,
-    _counted: SessionGuard,
+    _counted: Option<SessionGuard>,
     _room: Room,
 }
 
@@ -62,19 +63,20 @@ impl State {
 impl Session {
     pub fn new(
         id: String,
-        backend: Arc<Served>,
+        home: impl Into<Home>,
         link: Link,
         revision: Revision,
         general: Arc<StreamLog>,
         room: Room,
         shared: Option<Arc<SharedLegacy>>,
     ) -> Self {
-        let counted = backend.track_session(link.pid());
+        let home = home.into();
+        let counted = home.track_session(link.pid());
         let state = State { streams: BTreeMap::new(), calls: HashMap::new(), used: Instant::now() };
         let next_stream = AtomicU64::new(GENERAL + 1);
         Self {
             id,
-            backend,
+            home,
             link,
             shared,
             revision,
@@ -90,8 +92,9 @@ impl Session {
         &self.id
     }
 
+    /// The name of the endpoint.
     pub fn backend(&self) -> &str {
-        self.backend.name().as_str()
+        self.home.name()
     }
 
     pub fn revision(&self) -> Revision {
@@ -119,7 +122,7 @@ impl Session {
     ) -> Result<(u64, Arc<StreamLog>), GatewayError> {
         let client_id = Bytes::copy_from_slice(labels.id());
         let log = Arc::new(StreamLog::new(self.backend(), Some(labels)));
-        let timeout = self.backend.runtime().call_timeout();
+        let timeout = self.home.call_timeout();
         let minted = self.link.call(request, timeout, can_be_asked, log.clone())?;
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let mut state = self.lock();
@@ -176,12 +179,12 @@ impl Session {
 
     /// The definition it was opened with is gone and its time to drain is over.
     pub fn is_overdue(&self) -> bool {
-        self.backend.is_closed()
+        self.home.is_closed()
     }
 
     /// It has lived as long as its backend allows, and nothing is under way.
     pub fn is_worn_out(&self) -> bool {
-        let lifetime_max = self.backend.lifecycle().lifetime_max;
+        let lifetime_max = self.home.lifetime_max();
         lifetime_max.is_some_and(|max| self.link.born().is_some_and(|born| born.elapsed() >= max))
             && !self.is_busy()
     }

@@ -1,9 +1,11 @@
-//! [`Link`]: what a legacy client's session speaks with: its own lane, or a bridge to the other era.
+//! [`Link`]: what a legacy client's session speaks with: its own lane, a bridge to the other era, or many
+//! backends at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use omcp_core::{GatewayError, McpMessage};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backends::bridge::legacy_session::BridgedSession;
@@ -13,6 +15,34 @@ use crate::backends::lane::{CallTraits, Labels, Lane, Sink};
 pub enum Link {
     Lane(Lane),
     Bridge(BridgedSession),
+    Aggregate(Arc<dyn Aggregated>),
+}
+
+/// A session with many backends, which is made of links itself. As [`Link`], method by method.
+pub trait Aggregated: Send + Sync {
+    /// # Errors
+    /// As [`Lane::call`].
+    fn call(
+        &self,
+        request: &McpMessage,
+        can_be_asked: bool,
+        sink: Arc<dyn Sink>,
+    ) -> Result<u64, GatewayError>;
+
+    fn send(&self, message: McpMessage);
+
+    fn cancel(&self, minted: u64);
+
+    fn listens(&self);
+
+    fn close(&self);
+
+    fn is_open(&self) -> bool;
+
+    fn in_flight(&self) -> usize;
+
+    /// Turns true when it has ended.
+    fn ended(&self) -> watch::Receiver<bool>;
 }
 
 impl Link {
@@ -39,6 +69,7 @@ impl Link {
                 bridge.call(minted, request.clone(), can_be_asked, sink)?;
                 Ok(minted)
             }
+            Self::Aggregate(session) => session.call(request, can_be_asked, sink),
         }
     }
 
@@ -50,6 +81,10 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.send(message),
             Self::Bridge(bridge) => bridge.send(message),
+            Self::Aggregate(session) => {
+                session.send(message);
+                Ok(())
+            }
         }
     }
 
@@ -57,13 +92,16 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.cancel(minted, reason),
             Self::Bridge(bridge) => bridge.cancel(minted),
+            Self::Aggregate(session) => session.cancel(minted),
         }
     }
 
     /// The client has opened a stream on which it hears of changes.
     pub fn listens(&self) {
-        if let Self::Bridge(bridge) = self {
-            bridge.listens();
+        match self {
+            Self::Lane(_) => {}
+            Self::Bridge(bridge) => bridge.listens(),
+            Self::Aggregate(session) => session.listens(),
         }
     }
 
@@ -71,6 +109,7 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.close(),
             Self::Bridge(bridge) => bridge.close(),
+            Self::Aggregate(session) => session.close(),
         }
     }
 
@@ -79,6 +118,7 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.close_when_quiet(),
             Self::Bridge(bridge) => bridge.close(),
+            Self::Aggregate(session) => session.close(),
         }
     }
 
@@ -86,7 +126,7 @@ impl Link {
     pub fn born(&self) -> Option<Instant> {
         match self {
             Self::Lane(lane) => Some(lane.born()),
-            Self::Bridge(_) => None,
+            Self::Bridge(_) | Self::Aggregate(_) => None,
         }
     }
 
@@ -95,6 +135,8 @@ impl Link {
         match self {
             Self::Lane(lane) => drop(lane.closed().await),
             Self::Bridge(bridge) => bridge.closed().await,
+            // An error means that it is gone, which is as good.
+            Self::Aggregate(session) => drop(session.ended().wait_for(|ended| *ended).await),
         }
     }
 
@@ -102,6 +144,7 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.is_open(),
             Self::Bridge(bridge) => bridge.is_open(),
+            Self::Aggregate(session) => session.is_open(),
         }
     }
 
@@ -109,6 +152,7 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.in_flight(),
             Self::Bridge(bridge) => bridge.in_flight(),
+            Self::Aggregate(session) => session.in_flight(),
         }
     }
 
@@ -116,6 +160,7 @@ impl Link {
         match self {
             Self::Lane(lane) => lane.pid(),
             Self::Bridge(bridge) => bridge.pid(),
+            Self::Aggregate(_) => None,
         }
     }
 }

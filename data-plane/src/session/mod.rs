@@ -2,6 +2,7 @@
 //! connection, of its own, unless its backend lets sessions share one; and with one of the other era, where
 //! each session has a bridge.
 //!
+//! - [`home`]: the endpoint at which a session was opened
 //! - [`link`]: what a session speaks with
 //! - [`conversation`]: one client's conversation
 //! - [`stream_log`]: one resumable stream of it
@@ -9,6 +10,7 @@
 
 pub mod conversation;
 pub mod event_id;
+pub mod home;
 pub mod link;
 pub mod stream_log;
 

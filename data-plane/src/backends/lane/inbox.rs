@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
+use omcp_core::{GatewayError, McpMessage};
+
 use super::event::{Event, Sink};
 
 /// Events a slow caller may leave unread; then its call is cancelled, so that it delays nobody else.
@@ -35,6 +37,23 @@ impl Inbox {
     /// The next event; waits for ever after the last one.
     pub async fn next(&self) -> Event {
         std::future::poll_fn(|context| self.poll_next(context.waker())).await
+    }
+
+    /// The response, whatever comes before it.
+    ///
+    /// # Errors
+    /// There is none: the call was lost or cancelled.
+    pub async fn response(&self) -> Result<McpMessage, GatewayError> {
+        loop {
+            match self.next().await {
+                Event::Final(message) => return Ok(message),
+                Event::Lost(error) | Event::Unsent(error) => {
+                    return Err(GatewayError::new(error.kind(), error.chain()));
+                }
+                Event::Cancelled => return Err(GatewayError::closed("the call was cancelled")),
+                Event::Message(_) => {}
+            }
+        }
     }
 
     pub fn poll_next(&self, waker: &Waker) -> Poll<Event> {

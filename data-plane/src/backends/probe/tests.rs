@@ -45,7 +45,7 @@ async fn every_kind_of_peer_gets_its_verdict() {
     ] {
         let (stub, found) = probe(era, json!({"speaks": speaks})).await;
         let found = found.unwrap_or_else(|error| panic!("{speaks} {era}: {error}"));
-        assert_eq!((found.eras, found.tools), (eras, Some(2)), "{speaks} {era}");
+        assert_eq!((found.eras, found.listed.tools()), (eras, Some(2)), "{speaks} {era}");
         assert_eq!(stub.0.connected(), connections, "{speaks} {era}");
         assert_eq!(found.connection.is_some(), eras == Eras::MODERN, "{speaks} {era}: a modern pipe is kept");
         assert_eq!(stub.0.open(), usize::from(eras == Eras::MODERN), "{speaks} {era}: the rest is closed");

@@ -8,14 +8,16 @@ use std::time::Duration;
 use omcp_core::{ErrorKind, GatewayError};
 use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::legacy_lane::LaneOptions;
+use omcp_mcp::bridge::legacy_session::SessionOptions;
 use omcp_mcp::revision::{Era, Revision};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::Served;
 use crate::backends::bridge::legacy_lane::{Claim, LegacyLane};
+use crate::backends::bridge::legacy_session::BridgedSession;
 use crate::backends::bridge::principal::Principal;
-use crate::backends::lane::Lane;
+use crate::backends::lane::{Lane, Sink};
 use crate::backends::slots::{Opened, Slot};
 
 /// The modern revisions that clients are told of.
@@ -226,6 +228,26 @@ impl Served {
             }
             served.changed();
         });
+    }
+
+    /// A legacy client's session with a modern backend. What belongs to no request goes to `general`;
+    /// `ask_prefix` begins the ids of requests to the client.
+    ///
+    /// # Errors
+    /// As [`Served::lane_for_session`].
+    pub async fn bridged_session(
+        &self,
+        ask_prefix: String,
+        general: Arc<dyn Sink>,
+    ) -> Result<BridgedSession, GatewayError> {
+        let (lane, own) = self.lane_for_session().await?;
+        let call_timeout = self.runtime.call_timeout().as_millis();
+        let options = SessionOptions {
+            backend: self.name.as_str().to_owned(),
+            ask_prefix,
+            call_timeout_ms: u64::try_from(call_timeout).unwrap_or(u64::MAX),
+        };
+        Ok(BridgedSession::start(lane, own, options, general))
     }
 
     /// A modern lane for a legacy client's session, and whether it is the session's own.

@@ -9,17 +9,14 @@ use tokio::time::Instant;
 use super::Served;
 use crate::backends::eras::Eras;
 use crate::backends::health::Verdict;
+use crate::backends::listing::Listed;
 use crate::backends::queue::Errand;
-use crate::backends::schemas::Tools;
 use crate::backends::slots::Opened;
 
 /// What a probe brings home.
 pub struct Findings {
     pub eras: Eras,
-    /// Number of tools, if it lists any.
-    pub tools: Option<u32>,
-    /// What is to be known of them for calls.
-    pub known_tools: Tools,
+    pub listed: Listed,
     /// The connection of a modern backend that is not HTTP: it becomes the shared lane.
     pub connection: Option<Opened>,
 }
@@ -67,8 +64,10 @@ impl Served {
         if let Some(connection) = findings.connection {
             self.keep_lane(connection);
         }
-        self.known_tools.store(Arc::new(findings.known_tools));
-        self.health.succeeded(findings.eras, findings.tools, Instant::now());
+        let tools = findings.listed.tools();
+        self.known_tools.store(Arc::new(findings.listed.known_tools()));
+        self.listed(findings.listed);
+        self.health.succeeded(findings.eras, tools, Instant::now());
         self.changed();
         let refused = self.legacy_refused.load(Ordering::Relaxed);
         let unknown = findings.eras == Eras::MODERN && self.era_pin() == EraPin::Auto && !refused;

@@ -9,10 +9,10 @@ use futures_util::stream;
 use omcp_mcp::sse;
 use tokio::time::{Instant, sleep};
 
-use crate::backends::Served;
 use crate::backends::lane::{Event, Inbox};
 use crate::front::body::Events;
 use crate::front::events;
+use crate::session::home::Home;
 use crate::session::link::Link;
 
 /// How often a session's lifetime is looked at: it may be edited meanwhile.
@@ -62,10 +62,10 @@ impl<F: Future<Output = ()>, G> Outlet<F, G> {
 
 /// Resolves when the definition of a session is gone and its time to drain is over. A session that has lived as
 /// long as its backend allows is ended when it is quiet, which its stream notices.
-pub async fn over(served: Arc<Served>, link: Link) {
-    let mut closed = pin!(served.wait_closed());
+pub async fn over(home: Home, link: Link) {
+    let mut closed = pin!(home.wait_closed());
     loop {
-        let wait = match (served.lifecycle().lifetime_max, link.born()) {
+        let wait = match (home.lifetime_max(), link.born()) {
             (Some(max), Some(born)) => {
                 let left = (born + max).saturating_duration_since(Instant::now());
                 if left.is_zero() {

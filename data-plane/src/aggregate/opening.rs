@@ -1,0 +1,184 @@
+//! How a session with one backend is opened on behalf of a legacy client: with the client's own handshake,
+//! in whichever era the backend has.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use omcp_core::lifecycle::Isolation;
+use omcp_core::{ErrorKind, GatewayError, McpMessage};
+use omcp_mcp::bridge::edits::{Edits, quoted};
+use omcp_mcp::envelope::Kind;
+use omcp_mcp::methods;
+use omcp_mcp::object::member;
+use omcp_mcp::revision::{Era, Revision};
+
+use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
+use crate::backends::{Served, SessionGuard, SharedLegacy, slots};
+use crate::session::link::Link;
+
+/// For `initialize` to be answered, from the start of the process: package runners download first.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What every leg of a session has to know of its client.
+pub struct Hello {
+    /// Its `initialize`, with the revision that was agreed on.
+    initialize: McpMessage,
+    pub revision: Revision,
+    /// Begins the ids of questions that a bridge makes.
+    ask_prefix: String,
+    /// The last `logging/setLevel`.
+    level: Mutex<Option<McpMessage>>,
+    heard: AtomicBool,
+}
+
+impl Hello {
+    pub fn new(initialize: &McpMessage, revision: Revision, ask_prefix: String) -> Self {
+        let bytes = initialize.bytes();
+        let params = initialize.envelope().params_range();
+        let version = params.and_then(|params| member(bytes, params, "protocolVersion"));
+        let mut edits = Edits::new(bytes);
+        if let Some(version) = version {
+            edits.replace(version, quoted(revision.as_str()));
+        }
+        let initialize = McpMessage::trusted(edits.apply());
+        Self { initialize, revision, ask_prefix, level: Mutex::default(), heard: AtomicBool::new(false) }
+    }
+
+    pub fn set_level(&self, request: McpMessage) {
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
+    }
+
+    fn level(&self) -> Option<McpMessage> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The client has a stream on which it hears of changes. True if that is news.
+    pub fn listens(&self) -> bool {
+        !self.heard.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// A connection of others, and what this session hears of it for as long as it holds this.
+struct Shared {
+    _connection: Arc<SharedLegacy>,
+    _general: Arc<dyn Sink>,
+}
+
+/// An open session with one backend.
+pub struct Opened {
+    pub link: Link,
+    shared: Option<Shared>,
+    _counted: SessionGuard,
+}
+
+impl Opened {
+    fn new(served: &Served, link: Link, shared: Option<Shared>) -> Self {
+        let counted = served.track_session(link.pid());
+        Self { link, shared, _counted: counted }
+    }
+
+    /// Whether other sessions use the same connection.
+    pub fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Sends a request of which the answer tells nothing. Others that share the connection are not bothered.
+    pub fn tell(&self, request: &McpMessage, served: &Served) {
+        if self.is_shared() {
+            return;
+        }
+        let timeout = served.runtime().call_timeout();
+        if let Err(error) = self.link.call(request, timeout, false, Arc::new(Deaf)) {
+            tracing::debug!(backend = %served.name(), error = %error.chain(), "a backend could not be told");
+        }
+    }
+}
+
+/// Opens one. What belongs to no call goes to `general`.
+///
+/// # Errors
+/// The backend does not answer, or refuses the handshake.
+pub async fn open(
+    served: &Arc<Served>,
+    hello: &Hello,
+    general: Arc<dyn Sink>,
+) -> Result<Opened, GatewayError> {
+    let eras = served.ready().await?;
+    let opened = match served.speaks_legacy(eras) {
+        Some(false) => bridge(served, hello, general).await?,
+        // Nobody had asked this modern backend for a handshake yet, and it may have none.
+        None => match shake_hands(served, hello, general.clone()).await {
+            Ok(opened) => opened,
+            Err(_) => bridge(served, hello, general).await?,
+        },
+        Some(true) if served.lifecycle().isolation == Isolation::Shared => join(served, general).await?,
+        Some(true) => shake_hands(served, hello, general).await?,
+    };
+    if let Some(level) = hello.level() {
+        opened.tell(&level, served);
+    }
+    if hello.heard.load(Ordering::Relaxed) {
+        opened.link.listens();
+    }
+    Ok(opened)
+}
+
+async fn shake_hands(
+    served: &Arc<Served>,
+    hello: &Hello,
+    general: Arc<dyn Sink>,
+) -> Result<Opened, GatewayError> {
+    let slots::Opened { connection, slot } = served.open_connection().await?;
+    let mut options = served.lane_options(Era::Legacy, slot);
+    options.unsolicited = Some(general);
+    let lane = Lane::start(connection, options);
+    let (minted, inbox) = (lane.mint(), Inbox::new());
+    let traits = CallTraits::of(&hello.initialize, Some(HANDSHAKE_TIMEOUT));
+    lane.call(minted, Labels::replace(&hello.initialize, minted), inbox.clone(), traits)?;
+    let answer = inbox.response().await.inspect_err(|_| lane.close())?;
+    if let Err(error) = agreed(served, &answer) {
+        lane.close();
+        return Err(error);
+    }
+    lane.notify(methods::INITIALIZED, None)?;
+    Ok(Opened::new(served, Link::Lane(lane), None))
+}
+
+/// A session on the connection that all legacy sessions of the backend share.
+async fn join(served: &Arc<Served>, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
+    let shared = served.shared_legacy(HANDSHAKE_TIMEOUT).await?;
+    agreed(served, shared.answer())?;
+    shared.listen(&general);
+    let link = Link::Lane(shared.lane().clone());
+    Ok(Opened::new(served, link, Some(Shared { _connection: shared, _general: general })))
+}
+
+async fn bridge(served: &Arc<Served>, hello: &Hello, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
+    let bridge = served.bridged_session(hello.ask_prefix.clone(), general).await?;
+    let inbox = Inbox::new();
+    bridge.call(bridge.mint(), hello.initialize.clone(), false, inbox.clone())?;
+    let answer = inbox.response().await.inspect_err(|_| bridge.close())?;
+    if let Err(error) = agreed(served, &answer) {
+        bridge.close();
+        return Err(error);
+    }
+    Ok(Opened::new(served, Link::Bridge(bridge), None))
+}
+
+fn agreed(served: &Served, answer: &McpMessage) -> Result<(), GatewayError> {
+    if answer.envelope().kind() == Kind::Response {
+        return Ok(());
+    }
+    let context = format!("backend {} refused the handshake", served.name());
+    Err(GatewayError::new(ErrorKind::Unsupported, context))
+}
+
+/// Hears nothing.
+struct Deaf;
+
+impl Sink for Deaf {
+    fn event(&self, _: Event) -> bool {
+        true
+    }
+}

@@ -1,0 +1,130 @@
+//! `/mcp`: all backends behind one endpoint, or with `?tags=a,b` those that have these tags.
+//!
+//! - [`modern`]: clients without a handshake: what concerns one backend takes its usual way
+//! - [`legacy`]: clients with a handshake: a session of the gateway's own
+//! - [`passage`]: a backend's answer on its way to the client
+//! - [`listen`]: subscriptions
+
+pub mod legacy;
+pub mod listen;
+pub mod modern;
+pub mod passage;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
+use hyper::body::Incoming;
+use omcp_mcp::admit::{self, LegacyHeaders};
+use omcp_mcp::classify::{Class, Inbound, classify};
+use omcp_mcp::refusal::Refusal;
+
+use super::body::Body;
+use super::endpoint::{http_method, message, read};
+use super::headers::{self, Accepts};
+use super::{Front, batch, relay_legacy, reply};
+use crate::aggregate::{Selection, View};
+use crate::clients::Client;
+use crate::session::Session;
+
+pub async fn answer(
+    front: &Front,
+    client: &Arc<Client>,
+    parts: Parts,
+    body: &mut Incoming,
+) -> Response<Body> {
+    let accepts = Accepts::of(&parts.headers);
+    let answer = async {
+        let selection = Selection::of_query(parts.uri.query().unwrap_or(""))?;
+        let inquiry =
+            Inquiry { front, client, selection, method: parts.method, headers: parts.headers, accepts };
+        inquiry.answer(body).await
+    };
+    answer.await.unwrap_or_else(|refusal| reply::refusal(&refusal))
+}
+
+/// One request on its way.
+pub struct Inquiry<'a> {
+    pub front: &'a Front,
+    pub client: &'a Arc<Client>,
+    pub selection: Selection,
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub accepts: Accepts,
+}
+
+impl Inquiry<'_> {
+    async fn answer(self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
+        let bytes = read(self.front, &self.method, &self.headers, self.accepts, body).await?;
+        let session = self.session();
+        match classify(&self.inbound(&bytes, session.as_deref()))? {
+            Class::Modern(envelope) => Box::pin(modern::answer(self, message(bytes, envelope))).await,
+            Class::LegacyInitialize(envelope) => Ok(legacy::initialize(&self, &message(bytes, envelope))),
+            Class::Legacy(envelope) | Class::LegacyResponse(envelope) => {
+                let message = message(bytes, envelope);
+                admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
+                let session = self.need(session)?;
+                Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
+            }
+            Class::LegacyBatch => batch::relay(&self.need(session)?, &bytes, &self.front.config).await,
+            Class::LegacyStream => self.stream(session),
+            Class::LegacyDelete => self.delete(session),
+            Class::SseStream | Class::Preflight => Err(reply::no_stream_without_session()),
+        }
+    }
+
+    /// The backends of the endpoint, as they are now.
+    pub fn view(&self) -> Arc<View> {
+        self.front.views.view(&self.selection)
+    }
+
+    fn session(&self) -> Option<Arc<Session>> {
+        let id = headers::value(&self.headers, headers::SESSION_ID)?;
+        self.front.sessions.get(id, &self.selection.to_string())
+    }
+
+    fn inbound<'b>(&'b self, body: &'b Bytes, session: Option<&Session>) -> Inbound<'b> {
+        let given = &self.headers;
+        Inbound {
+            method: http_method(&self.method),
+            protocol_version_header: headers::value(given, headers::PROTOCOL_VERSION),
+            session_header: headers::value(given, headers::SESSION_ID),
+            accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
+            session_revision: session.map(Session::revision),
+            legacy_sse: false,
+            body,
+        }
+    }
+
+    fn stream(&self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+        admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.headers))?;
+        if self.front.overload.refuses_streams() {
+            return Ok(reply::overloaded());
+        }
+        let session = self.need(session)?;
+        relay_legacy::listen(&session, &self.headers, self.front)
+    }
+
+    fn delete(&self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+        admit::admit_legacy_delete(&self.legacy_headers())?;
+        let session = self.need(session)?;
+        self.front.sessions.end(session.id(), session.backend());
+        Ok(reply::empty(StatusCode::OK))
+    }
+
+    /// # Errors
+    /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
+    fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
+        if !self.headers.contains_key(headers::SESSION_ID) {
+            return Err(Refusal::session_required());
+        }
+        session.ok_or_else(Refusal::session_not_found)
+    }
+
+    fn legacy_headers(&self) -> LegacyHeaders<'_> {
+        let given = &self.headers;
+        let session = headers::value(given, headers::SESSION_ID);
+        LegacyHeaders { protocol_version: headers::value(given, headers::PROTOCOL_VERSION), session }
+    }
+}
