@@ -201,7 +201,7 @@ mod tests {
         items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn all<'a>(catalogs: &'a [(String, Catalog)]) -> impl Iterator<Item = (&'a str, &'a Catalog)> {
+    fn all(catalogs: &[(String, Catalog)]) -> impl Iterator<Item = (&str, &Catalog)> {
         catalogs.iter().map(|(name, catalog)| (name.as_str(), catalog))
     }
 
