@@ -2,9 +2,11 @@
 //! thousand heartbeats cost no transaction.
 //!
 //! - [`node`]: one node
+//! - [`listings`]: what backends list, handed from node to node
 //! - [`offers`]: which of them offer which runtime types
 //! - [`report`]: the answers of FleetService
 
+pub mod listings;
 pub mod node;
 pub mod offers;
 pub mod report;
@@ -14,11 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use omcp_proto::v1::{Ack, StatusReport};
+use omcp_proto::v1::{self, Ack, StatusReport};
 use tokio::sync::{mpsc, watch};
 
 use crate::error::Error;
 use crate::publish::Hub;
+use listings::Listings;
 use node::{Introduction, NodeRecord, SessionOrder};
 use offers::Offers;
 
@@ -50,6 +53,7 @@ pub struct Fleet {
     /// Gathered when it is asked for, and dropped when a node comes or goes.
     offers: Mutex<Option<Arc<Offers>>>,
     sessions: AtomicU64,
+    listings: Listings,
     changed: watch::Sender<()>,
 }
 
@@ -60,6 +64,7 @@ impl Fleet {
             nodes: Mutex::default(),
             offers: Mutex::default(),
             sessions: AtomicU64::default(),
+            listings: Listings::default(),
             changed: watch::Sender::new(()),
         }
     }
@@ -117,6 +122,19 @@ impl Fleet {
         if self.with(seat, |node| node.report(report, |name| hub.table().get(name).is_some())).is_some() {
             self.tell();
         }
+    }
+
+    /// It has told what backends list.
+    pub fn listed(&self, seat: &Seat, listings: v1::Listings) {
+        if self.with(seat, NodeRecord::heard).is_some() {
+            let backends = self.hub.table().len();
+            self.listings.take(listings, backends, |name| self.hub.table().get(name).is_some());
+        }
+    }
+
+    /// What nodes have told of what backends list.
+    pub fn listings(&self) -> &Listings {
+        &self.listings
     }
 
     /// It was sent a snapshot of so many bytes.

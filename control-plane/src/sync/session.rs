@@ -128,6 +128,11 @@ impl Session {
     ) -> Result<(), StreamEnd> {
         let mut published = self.context.hub.subscribe();
         let mut stopping = self.context.stopping.clone();
+        let fleet = self.context.fleet.clone();
+        let mut listed = fleet.listings().subscribe();
+        // What was told before this node came is news to it.
+        let mut seen = 0;
+        listed.mark_changed();
         let mut heartbeat = tokio::time::interval(self.context.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
@@ -151,6 +156,12 @@ impl Session {
                     changed.map_err(|_| Error::Stopping)?;
                     self.check_epoch(self.context.hub.head().epoch)?;
                 }
+                // Behind what it is about, and never more of it than one time's news.
+                Ok(()) = listed.changed(), if self.outgoing.is_empty() => {
+                    let newest = *listed.borrow_and_update();
+                    self.outgoing.extend(fleet.listings().since(seen));
+                    seen = newest;
+                }
                 order = orders.recv() => self.obey(order)?,
                 _ = heartbeat.tick() => self.beat()?,
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(self.part()),
@@ -164,6 +175,7 @@ impl Session {
         match message.body {
             Some(Said::Ack(ack)) => self.acknowledge(ack)?,
             Some(Said::Status(report)) => self.context.fleet.report(&self.seat, report),
+            Some(Said::Listings(listings)) => self.context.fleet.listed(&self.seat, listings),
             Some(Said::Goodbye(_)) => return Err(StreamEnd::NodeLeft),
             Some(Said::Hello(_)) => {
                 return Err(StreamEnd::Protocol("a second Hello came: it is said once".into()));

@@ -239,3 +239,34 @@ async fn a_rollout_of_the_future_is_refused() {
     let error = plane.fleet().await.watch_rollout(request).await.unwrap_err();
     assert_eq!(reason(&error), (Code::OutOfRange, "REVISION_UNKNOWN".into()));
 }
+
+/// The next listing that a node is sent.
+async fn told(node: &mut TestNode) -> Listing {
+    loop {
+        if let Some(Body::Listings(listings)) = node.next().await.unwrap() {
+            return listings.listings.into_iter().next().expect("a listing");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_backend_lists_is_handed_from_node_to_node() {
+    let plane = Plane::start().await;
+    let revision = plane.apply(&["a"]).await;
+    let (mut one, mut two) = (plane.node("one").await, plane.node("two").await);
+    one.reach(revision).await;
+    two.reach(revision).await;
+    let listing = |backend: &str, digest: u8| Listing {
+        backend: backend.into(),
+        digest: vec![digest; 32],
+        zstd: vec![digest],
+    };
+    let tell = |listings: Vec<Listing>| Said::Listings(Listings { listings });
+    one.say(tell(vec![listing("unknown", 1), listing("a", 1)]));
+    assert_eq!(told(&mut two).await, listing("a", 1), "those who are there hear of it");
+    one.say(tell(vec![listing("a", 1), listing("a", 2)]));
+    assert_eq!(told(&mut two).await, listing("a", 2), "and of what changes, once");
+    let mut late = plane.node("late").await;
+    assert_eq!(told(&mut late).await, listing("a", 2), "and so does who comes later");
+    assert_eq!(late.revision, revision, "behind what it is about");
+}

@@ -119,8 +119,11 @@ impl AggregateSession {
 
     /// A method that is about nothing of ours: perhaps of the only backend that has extensions.
     fn unaddressed(&self, request: &McpMessage, message: Message<'_>, method: &str) -> Route {
-        if refusals::is_known(method) || methods::is_modern_only(method) {
+        if refusals::is_known(method) {
             return Route::Here(refusals::malformed(message));
+        }
+        if methods::is_modern_only(method) {
+            return Route::Here(refusals::no_such_method(message));
         }
         let view = self.view();
         match view.extended() {
@@ -211,7 +214,10 @@ impl Aggregated for AggregateSession {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         match self.route(request, Message::new(request.bytes(), request.envelope())) {
-            Route::Here(answer) => _ = sink.event(Event::Final(McpMessage::trusted(answer))),
+            // Not from here: the caller may hold what the sink needs.
+            Route::Here(answer) => drop(tokio::spawn(async move {
+                sink.event(Event::Final(McpMessage::trusted(answer)));
+            })),
             Route::There(served, request) => {
                 self.leg(served)?.call(Call { number, request, can_be_asked, client: sink })?;
             }

@@ -118,7 +118,14 @@ impl Builder {
         let (runtime, upstream) = self
             .runtime(&backend, &redaction, context)
             .map_err(|error| Refusal::from(&redaction.error(error)))?;
-        Ok(Served::new(backend, revision, runtime.into(), upstream.map(Arc::new), self.shared.clone()))
+        Ok(Served::new(
+            backend,
+            revision,
+            runtime.into(),
+            upstream.map(Arc::new),
+            redaction,
+            self.shared.clone(),
+        ))
     }
 
     fn runtime(

@@ -22,6 +22,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt;
 use futures_util::future::{Either, select};
+use omcp_core::redaction::Redaction;
 use omcp_core::{
     Backend, BackendConnection, BackendName, EraPin, ErrorKind, GatewayError, Lifecycle, Revision, Runtime,
 };
@@ -101,6 +102,7 @@ pub struct Served {
     definition: ArcSwap<Definition>,
     runtime: Arc<dyn Runtime>,
     upstream: Option<Arc<Upstream>>,
+    redaction: Redaction,
     health: Health,
     known_tools: ArcSwap<Tools>,
     known: ArcSwapOption<Known>,
@@ -137,6 +139,7 @@ impl Served {
         revision: Revision,
         runtime: Arc<dyn Runtime>,
         upstream: Option<Arc<Upstream>>,
+        redaction: Redaction,
         shared: Arc<Shared>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
@@ -144,6 +147,7 @@ impl Served {
             definition: ArcSwap::from_pointee(Definition { backend, revision }),
             runtime,
             upstream,
+            redaction,
             health: Health::new(Instant::now()),
             known_tools: ArcSwap::default(),
             known: ArcSwapOption::empty(),

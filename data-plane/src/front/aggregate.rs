@@ -3,7 +3,7 @@
 //! - [`modern`]: clients without a handshake: what concerns one backend takes its usual way
 //! - [`legacy`]: clients with a handshake: a session of the gateway's own
 //! - [`passage`]: a backend's answer on its way to the client
-//! - [`listen`]: subscriptions
+//! - [`listen`]: what a client hears without asking
 
 pub mod legacy;
 pub mod listen;

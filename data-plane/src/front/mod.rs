@@ -96,7 +96,7 @@ impl Front {
         }
         let origin = parts.headers.get(ORIGIN).cloned();
         let mut response = match Route::of(parts.uri.path()) {
-            Route::Aggregate => aggregate::answer(self, client, parts, &mut body).await,
+            Route::Aggregate => Box::pin(aggregate::answer(self, client, parts, &mut body)).await,
             Route::Mcp(name) => match self.served(name) {
                 Some(served) => endpoint::answer(self, served, client, parts, &mut body).await,
                 None => reply::unknown_path(parts.uri.path()),

@@ -13,6 +13,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::dial::{self, OPEN_DEADLINE};
 use super::last_good::Writer;
+use super::listings::Listings;
 use super::outbox::{Facts, Outbox};
 use super::report::reports;
 use super::session::{Action, Fault, Session};
@@ -34,6 +35,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(15);
 const STABLE: Duration = Duration::from_secs(60);
 /// Between two status reports: changes of a busy node come in bundles.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// Between the welcome and the first listing: by then the control plane has told what it knows.
+const LISTINGS_AFTER: Duration = Duration::from_secs(2);
 /// Between a change and its last-good file, so that a burst is written once.
 const PERSIST_DELAY: Duration = Duration::from_secs(1);
 /// For the goodbye: the control plane would notice without it.
@@ -170,6 +173,8 @@ impl Client {
     ) -> End {
         let set = self.set.clone();
         let mut outbox = Outbox::default();
+        let mut listings = Listings::default();
+        let mut listings_at = Instant::now();
         let mut rejections = set.rejections();
         let mut runtime_types = self.identity.runtime_types.clone();
         let mut persisted = self.files.as_ref().map(Writer::persisted);
@@ -192,8 +197,20 @@ impl Client {
                     let facts = Facts { rejections: &rejections, persisted: persisted.unwrap_or_default() };
                     room.send(SyncRequest { body: outbox.next(&self.session, &facts) });
                 }
+                room = sender.reserve(), if !listings.is_empty() && Instant::now() >= listings_at => {
+                    let Ok(room) = room else { return End::Lost("the stream closed".to_owned()) };
+                    if let Some(news) = listings.next(set.table()) {
+                        room.send(SyncRequest { body: Some(Said::Listings(news)) });
+                    }
+                }
+                () = sleep_until(listings_at), if !listings.is_empty() && Instant::now() < listings_at => {}
                 message = inbound.message() => {
                     let message = match message {
+                        Ok(Some(SyncResponse { body: Some(Heard::Listings(told)) })) => {
+                            listings.take(told, set.table());
+                            silent_until = Instant::now() + self.patience;
+                            continue;
+                        }
                         Ok(Some(SyncResponse { body: Some(body) })) => body,
                         Ok(Some(_)) => continue,
                         Ok(None) => return End::Lost("the control plane ended the stream".to_owned()),
@@ -208,11 +225,14 @@ impl Client {
                         // Forgotten first, so that what changes meanwhile is told again.
                         drop(set.changes().take());
                         outbox.report(reports(set.statuses(None).await, true));
+                        listings.note(set.table().all().keys().cloned());
+                        listings_at = Instant::now() + LISTINGS_AFTER;
                         report_at = Instant::now();
                     }
                 }
                 () = more_to_report, if self.is_connected() && outbox.has_reported() => {
                     let names = set.changes().take();
+                    listings.note(names.iter().cloned());
                     outbox.report(reports(set.statuses(Some(names)).await, false));
                     report_at = Instant::now() + REPORT_EVERY;
                 }

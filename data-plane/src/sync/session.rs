@@ -147,6 +147,8 @@ impl Session {
             Body::SnapshotEnd(end) => self.end(&end).map(Some),
             Body::Changes(batch) => self.batch(batch),
             Body::Progress(progress) => self.progress(&progress).map(Some),
+            // About what runs, not about what is held.
+            Body::Listings(_) => Ok(None),
             Body::Directive(directive) => Ok(directive.directive.and_then(|directive| self.obey(directive))),
         };
         if outcome.as_ref().is_err_and(Fault::needs_snapshot) {

@@ -117,12 +117,14 @@ impl Drop for Exchanged {
 
 impl LegacyLane {
     /// Gives the connection to a new task; it ends when nobody has used it for `idle`.
-    /// `freed` is told when a claim on it ends.
+    /// `freed` is told when a claim on it ends; `changed` is called when the server says that a list of its
+    /// has changed.
     pub fn start(
         connection: Box<dyn BackendConnection>,
         options: LaneOptions,
         idle: Duration,
         freed: Arc<Notify>,
+        changed: impl Fn() + Send + 'static,
     ) -> Self {
         let (commands, inbound) = mpsc::channel(COMMANDS_MAX);
         let (ended_sender, ended) = watch::channel(None);
@@ -139,6 +141,7 @@ impl LegacyLane {
             busy: busy.clone(),
             claims: claims.clone(),
             claimed: false,
+            changed: Box::new(changed),
         };
         tokio::spawn(run(connection, owner, inbound, ended_sender));
         Self { shared: Arc::new(Shared { commands, next: AtomicU64::new(1), busy, claims, ended, pid }) }
@@ -230,6 +233,7 @@ struct Owner {
     claims: Arc<Claims>,
     /// The call that has the lane to itself has come.
     claimed: bool,
+    changed: Box<dyn Fn() + Send>,
 }
 
 async fn run(
@@ -326,8 +330,8 @@ impl Owner {
                 LaneOutput::Disarm(timer) => self.timers.disarm(timer),
                 LaneOutput::Contradicted => self.contradicted = true,
                 LaneOutput::Closed => open = false,
-                // Nothing is cached yet that could be out of date.
-                LaneOutput::Opened | LaneOutput::Changed(_) => {}
+                LaneOutput::Changed(_) => (self.changed)(),
+                LaneOutput::Opened => {}
                 told => self.tell(told),
             }
             outputs.extend(self.machine.outputs());

@@ -201,7 +201,13 @@ impl Served {
             call_timeout_ms: u64::try_from(self.runtime.call_timeout().as_millis()).unwrap_or(u64::MAX),
             served: &SERVED,
         };
-        let lane = LegacyLane::start(connection, options, IDLE, freed);
+        let this = self.this.clone();
+        let changed = move || {
+            if let Some(served) = this.upgrade() {
+                served.list_later();
+            }
+        };
+        let lane = LegacyLane::start(connection, options, IDLE, freed, changed);
         self.watch_bridge(lane.clone(), slot);
         coming.lane = Some(lane);
         drop(coming);

@@ -12,8 +12,9 @@ use super::Served;
 use crate::backends::listing::Listed;
 use crate::backends::queue::Errand;
 
-/// Between two looks at the lists of a backend that says nothing of their changes.
-const LIST_EVERY: Duration = Duration::from_secs(60);
+/// Between two looks at the lists of a backend that says nothing of their changes: each is a handful of
+/// requests, which may cost money.
+const LIST_EVERY: Duration = Duration::from_secs(300);
 
 /// The lists of a backend as it last told them.
 #[derive(Clone, Debug)]
@@ -49,11 +50,22 @@ impl Served {
     }
 
     /// Somebody else knows what it lists. News of its own outweigh that.
-    pub fn learn(&self, catalog: Arc<Catalog>) {
+    pub fn learn(&self, catalog: impl FnOnce() -> Arc<Catalog>) {
         if self.known().is_none_or(|known| !known.fresh) {
-            self.known.store(Some(Arc::new(Known { catalog, fresh: false, taken: Instant::now() })));
+            let known = Known { catalog: catalog(), fresh: false, taken: Instant::now() };
+            self.known.store(Some(Arc::new(known)));
             self.shared.edition.grow();
         }
+    }
+
+    /// What it told this node that it lists, for other nodes: no value of a reference is in it.
+    pub fn own_listing(&self) -> Option<Vec<u8>> {
+        let known = self.known().filter(|known| known.fresh)?;
+        let text = known.catalog.source().encode();
+        if self.redaction.is_empty() {
+            return Some(text);
+        }
+        Some(self.redaction.text(&String::from_utf8_lossy(&text)).into_bytes())
     }
 
     /// It has told its lists. What it did not tell is as it was.

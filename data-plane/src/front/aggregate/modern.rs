@@ -5,8 +5,10 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use omcp_core::{BackendName, McpMessage};
 use omcp_mcp::admit;
-use omcp_mcp::aggregate::address::Address;
+use omcp_mcp::aggregate::address::{Address, Subject};
 use omcp_mcp::aggregate::list::List;
+use omcp_mcp::bridge::capabilities::{ClientCapabilities, required_tasks};
+use omcp_mcp::bridge::failure::missing_capability;
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::header_value::encode_if_needed;
@@ -39,6 +41,10 @@ pub async fn answer(inquiry: Inquiry<'_>, request: McpMessage) -> Result<Respons
                 let (views, view) = (&inquiry.front.views, inquiry.view());
                 Ok(whole(&inquiry, lists::answer(views, &view, list, message, Era::Modern)))
             }
+            (None, Some(address)) if address.subject == Subject::Task && !declares_tasks(message) => {
+                let refusal = missing_capability(&message.id(), &required_tasks());
+                Ok(reply::json_with_status(StatusCode::BAD_REQUEST, refusal))
+            }
             (None, Some(address)) => Ok(addressed(inquiry, &request, &address).await),
             (None, None) if refusals::is_known(method) => Ok(reply::json(refusals::malformed(message))),
             (None, None) => Ok(unaddressed(inquiry, &request).await),
@@ -50,6 +56,11 @@ fn discover(inquiry: &Inquiry<'_>, request: Message<'_>) -> Vec<u8> {
     let view = inquiry.view();
     let result = view.statement(Era::Modern).discovery(&aggregate::info(), &MODERN);
     compose::response(&request.id(), result.to_string().as_bytes())
+}
+
+/// Who does not know tasks is told so before whose task it might be.
+fn declares_tasks(request: Message<'_>) -> bool {
+    ClientCapabilities::of_modern(request).tasks
 }
 
 /// An answer that is the gateway's own.
