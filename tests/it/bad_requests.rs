@@ -22,8 +22,11 @@ use omcp_tests::harness::server::Server;
 
 use case::Case;
 
-/// One backend of each kind: bytes pass through to the first, messages are relayed to the second.
-const BACKENDS: [&str; 2] = ["http", "stdio"];
+/// One backend of each kind: bytes pass through to the first, messages are relayed to the second. And the
+/// aggregate of one, where clients may say the same.
+const BACKENDS: [&str; 3] = ["http", "stdio", "?tags=alone"];
+/// Those with an event stream of their own.
+const BY_NAME: [&str; 2] = ["http", "stdio"];
 /// What the suite promises to try at least.
 const CASES_MIN: usize = 300;
 
@@ -31,7 +34,9 @@ const CASES_MIN: usize = 300;
 async fn get_the_documented_answer_and_harm_nobody() -> Result<()> {
     let server = Server::http(&[]);
     let cluster = Cluster::start(1);
-    cluster.apply(&[http("http", &server.url), stdio("stdio", &[])]);
+    let mut alone = http("http", &server.url);
+    alone["tags"] = serde_json::json!(["alone"]);
+    cluster.apply(&[alone, stdio("stdio", &[])]);
     let node = &cluster.nodes[0];
     let mut load = Load::default();
     for backend in BACKENDS {

@@ -5,6 +5,8 @@ mod architecture;
 /// The control plane knows the settings of the built-in runtime types.
 mod schemas;
 
+/// Many backends behind one endpoint.
+mod aggregate;
 /// A manifest reaches every node.
 mod apply_reaches_node;
 /// What a client does directly it also does through a node.

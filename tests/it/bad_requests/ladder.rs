@@ -55,14 +55,14 @@ fn hosts_and_origins(path: &str, ping: &str) -> Vec<Case> {
 fn paths(ping: &str) -> Vec<Case> {
     let paths = [
         "/",
-        "/mcp",
-        "/mcp/",
+        "/mcp//",
+        "/mcp//http",
         "/mcp/no-such-backend",
         "/mcp/HTTP",
         "/mcp/http/more",
         "/mcp/../http",
         "/mcp/%68ttp",
-        "/sse",
+        "/sse//",
         "/sse/no-such-backend",
         "/metrics",
         "/.well-known/oauth-protected-resource",

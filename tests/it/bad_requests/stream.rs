@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::case::Case;
 use super::case::Want::{Anonymous, Error, Plain, Status};
-use super::{BACKENDS, judge, texts};
+use super::{BY_NAME, judge, texts};
 
 /// Tries them with a live stream beside; how many there were, and a line for each wrong answer.
 pub async fn try_all(client: &Http, node: &Node) -> Result<(usize, Vec<String>)> {
     let (mut count, mut wrong) = (0, Vec::new());
-    for backend in BACKENDS {
+    for backend in BY_NAME {
         let mut live = Sse::connect(&node.sse_endpoint(backend)).await?;
         let message_path = live.message_url.replace(&node.mcp, "");
         let cases = cases(backend, &message_path);
@@ -27,7 +27,7 @@ pub async fn try_all(client: &Http, node: &Node) -> Result<(usize, Vec<String>)>
 fn cases(backend: &str, message_path: &str) -> Vec<Case> {
     let stream_path = format!("/sse/{backend}");
     let ping = r#"{"jsonrpc":"2.0","id":77,"method":"ping"}"#;
-    let other = if backend == BACKENDS[0] { BACKENDS[1] } else { BACKENDS[0] };
+    let other = if backend == BY_NAME[0] { BY_NAME[1] } else { BY_NAME[0] };
     let elsewhere = message_path.replace(&stream_path, &format!("/sse/{other}"));
     let message = |path: &str, want| Case::post(format!("POST {path}"), path, ping, want);
     let mut cases = vec![
