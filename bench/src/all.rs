@@ -5,9 +5,11 @@
 //!
 //! - [`pair`]: one endpoint of ours and one of a yardstick, measured in turns
 //! - [`hops`]: the rows of the call path
+//! - [`aggregate`]: the rows of many backends behind one endpoint
 //! - [`fleet`]: the rows of the control plane
 //! - [`table`]: rows, verdicts, and how they are printed
 
+mod aggregate;
 mod fleet;
 mod hops;
 mod machine;
@@ -27,12 +29,13 @@ use crate::sync::LOAD_CORE;
 
 /// Arguments of `all`.
 #[derive(Debug, Default, clap::Args)]
+#[group(id = "all")]
 pub struct Args {
     /// Directory of the gateway's programs [default: that of this program]
     #[arg(long)]
     gateway_bin_dir: Option<PathBuf>,
     /// Compare the yardsticks with themselves: what the table shows then is the noise of the machine.
-    #[arg(long, conflicts_with_all = ["gateway_bin_dir", "fleet_only"])]
+    #[arg(long, conflicts_with_all = ["gateway_bin_dir", "fleet_only", "aggregate_only"])]
     noise: bool,
     /// Fewer and shorter rounds: about a minute, with wider margins of error.
     #[arg(long)]
@@ -43,6 +46,9 @@ pub struct Args {
     /// Only the rows of the control plane.
     #[arg(long, conflicts_with = "hops_only")]
     fleet_only: bool,
+    /// Only the rows of the aggregate.
+    #[arg(long, conflicts_with_all = ["hops_only", "fleet_only"])]
+    aggregate_only: bool,
 }
 
 impl Args {
@@ -65,14 +71,16 @@ struct Effort {
     round: Duration,
     /// Changes on their way to one node, and to many.
     changes: usize,
+    /// Lists of many backends, one after the other.
+    lists: usize,
 }
 
 impl Effort {
     fn new(quick: bool) -> Self {
         if quick {
-            Self { rounds: 3, round: Duration::from_secs(1), changes: 300 }
+            Self { rounds: 3, round: Duration::from_secs(1), changes: 300, lists: 1_000 }
         } else {
-            Self { rounds: 7, round: Duration::from_secs(2), changes: 1000 }
+            Self { rounds: 7, round: Duration::from_secs(2), changes: 1000, lists: 10_000 }
         }
     }
 }
@@ -89,10 +97,13 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let gateway = (!args.noise).then_some(gateway);
     let effort = Effort::new(args.quick);
     let mut table = Table::new();
-    if !args.fleet_only {
+    if !args.fleet_only && !args.aggregate_only {
         hops::measure(gateway.as_ref(), effort, &mut table)?;
     }
-    if let (Some(gateway), false) = (&gateway, args.hops_only) {
+    if let (Some(gateway), false) = (&gateway, args.hops_only || args.fleet_only) {
+        aggregate::measure(gateway, effort, &mut table)?;
+    }
+    if let (Some(gateway), false) = (&gateway, args.hops_only || args.aggregate_only) {
         fleet::measure(gateway, effort, &mut table)?;
     }
     Ok(table.finish())

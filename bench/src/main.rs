@@ -56,6 +56,9 @@ enum Command {
         /// Never sleep.
         #[arg(long)]
         awake: bool,
+        /// Tools in all: the first three do something.
+        #[arg(long, default_value_t = 3)]
+        tools: usize,
     },
     /// Serve MCP over standard input and output.
     StdioBackend,
@@ -91,7 +94,10 @@ fn main() -> anyhow::Result<ExitCode> {
         process::pin(core)?;
     }
     match args.command.unwrap_or(Command::All(args.all)) {
-        Command::Backend { listen, awake } => backend::run(listen, awake)?,
+        Command::Backend { listen, awake, tools } => {
+            peer::list_tools(tools);
+            backend::run(listen, awake)?;
+        }
         Command::StdioBackend => stdio_backend::run()?,
         Command::PassThrough { listen, to } => pass_through::run(listen, to)?,
         Command::Bridge { listen, command } => bridge::run(listen, &command)?,

@@ -13,6 +13,11 @@ pub const PROGRESS_EVENTS: usize = 20;
 /// Length of the text that `big` returns, bytes.
 pub const BIG_TEXT_LEN: usize = 64 * 1024;
 
+/// Lists so many tools, the three included. Only before the first message.
+pub fn list_tools(count: usize) {
+    results::list_tools(count);
+}
+
 /// One message from a client; only what decides about the answer is looked at.
 #[derive(Debug, Deserialize)]
 pub struct Message<'a> {

@@ -1,10 +1,12 @@
 //! Requests as bytes, written once and repeated with another id.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use memchr::memmem;
 
 use super::connection::Reply;
-use super::{Target, Tool};
+use super::{Era, Target, Tool};
 use crate::peer::{BIG_TEXT_LEN, PROGRESS_EVENTS};
 
 /// Every id has eight digits, so that a request keeps its length.
@@ -68,6 +70,16 @@ impl Request {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// A `tools/list` of 2026-07-28 to the aggregate.
+pub fn list_tools(to: SocketAddr) -> Vec<u8> {
+    let (path, era, tool) = ("/mcp".to_owned(), Era::Modern, Tool::Echo);
+    let target = Target { to, path, era, tool, share_session: false, awake: false };
+    let body = format!(
+        r#"{CALL_BEFORE_ID}{FIRST_ID},"method":"tools/list","params":{{"_meta":{{{MODERN_META}}}}}}}"#
+    );
+    post(&target, "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\n", &body)
 }
 
 /// A legacy `initialize`.

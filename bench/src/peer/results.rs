@@ -1,6 +1,7 @@
 //! The bytes of results and notifications.
 
-use std::sync::LazyLock;
+use std::fmt::Write as _;
+use std::sync::{LazyLock, OnceLock};
 
 use super::{Answer, BIG_TEXT_LEN, Message, PROGRESS_EVENTS, raw};
 
@@ -13,11 +14,29 @@ const TOOLS: &str = concat!(
     r#"{"name":"progress","description":"Reports progress 20 times","inputSchema":{"type":"object"}}]"#,
 );
 
+/// The tools in the list; those of [`TOOLS`] unless more were asked for.
+static LISTED: OnceLock<String> = OnceLock::new();
+
 /// Text of the `big` tool: printable, without escapes, not all the same.
 static BIG_TEXT: LazyLock<String> = LazyLock::new(|| {
     let words = (0..).map(|n: u64| format!("{:016x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     words.flat_map(String::into_bytes).take(BIG_TEXT_LEN).map(char::from).collect()
 });
+
+/// Lists so many tools. The others do nothing, and have arguments as real ones do.
+pub fn list_tools(count: usize) {
+    let mut all = TOOLS.trim_end_matches(']').to_owned();
+    for number in 3..count {
+        // Writing into a string cannot fail.
+        let _ = write!(
+            all,
+            r#",{{"name":"tool_{number}","description":"Looks up the record with this id and returns it as text","inputSchema":{{"type":"object","properties":{{"id":{{"type":"string","description":"Id of the record"}},"limit":{{"type":"integer","minimum":1,"maximum":100}}}},"required":["id"]}}}}"#
+        );
+    }
+    all.push(']');
+    // It is set once, before anybody asks.
+    let _ = LISTED.set(all);
+}
 
 /// Writes a result, or the error for an unknown method.
 pub fn write(message: &Message<'_>, id: &str, out: &mut Vec<u8>) {
@@ -38,7 +57,10 @@ fn write_members(message: &Message<'_>, out: &mut Vec<u8>) {
     match raw(message.method) {
         "\"initialize\"" => write_initialize(raw(message.params.version), out),
         "\"server/discover\"" => write_discover(out),
-        "\"tools/list\"" => put(out, &[r#""ttlMs":0,"cacheScope":"private","tools":"#, TOOLS]),
+        "\"tools/list\"" => put(
+            out,
+            &[r#""ttlMs":0,"cacheScope":"private","tools":"#, LISTED.get().map_or(TOOLS, String::as_str)],
+        ),
         "\"tools/call\"" => write_call(message, out),
         _ => put(out, &[r#""_meta":{}"#]),
     }
