@@ -40,6 +40,11 @@ impl Stage {
     pub fn endpoint(&self, backend: &str) -> String {
         format!("{}/mcp/{backend}", self.node)
     }
+
+    /// The MCP endpoint of all backends with a tag.
+    pub fn aggregate(&self, tag: &str) -> String {
+        format!("{}/mcp?tags={tag}", self.node)
+    }
 }
 
 /// A server that says `listening on URL` in its first lines. It ends with this value.

@@ -60,6 +60,12 @@ impl Checks {
         self.ends.is_empty()
     }
 
+    /// The rest, where some scenarios have nothing to say.
+    pub fn without(&self, scenarios: &[&str]) -> Self {
+        let rest = self.ends.iter().filter(|(check, _)| !scenarios.contains(&check.scenario.as_str()));
+        Self { ends: rest.map(|(check, ends)| (check.clone(), ends.clone())).collect() }
+    }
+
     /// Warnings, skipped checks and remarks count neither way.
     pub fn counts(&self) -> Counts {
         let count = |wanted: &str| self.ends.values().flatten().filter(|end| *end == wanted).count();
