@@ -27,6 +27,7 @@ use super::views::Views;
 use super::{changes, lists, refusals};
 use crate::backends::Served;
 use crate::backends::lane::{Event, Sink};
+use crate::failure;
 use crate::session::link::Aggregated;
 
 pub struct AggregateSession {
@@ -190,6 +191,11 @@ impl AggregateSession {
     }
 }
 
+/// Not at once: the caller may hold what the sink needs.
+fn answer_later(sink: Arc<dyn Sink>, answer: Bytes) {
+    tokio::spawn(async move { sink.event(Event::Final(McpMessage::trusted(answer))) });
+}
+
 /// Where a request is answered.
 enum Route {
     Here(Bytes),
@@ -214,12 +220,14 @@ impl Aggregated for AggregateSession {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         match self.route(request, Message::new(request.bytes(), request.envelope())) {
-            // Not from here: the caller may hold what the sink needs.
-            Route::Here(answer) => drop(tokio::spawn(async move {
-                sink.event(Event::Final(McpMessage::trusted(answer)));
-            })),
-            Route::There(served, request) => {
-                self.leg(served)?.call(Call { number, request, can_be_asked, client: sink })?;
+            Route::Here(answer) => answer_later(sink, answer),
+            Route::There(served, sent) => {
+                let backend = served.name().clone();
+                let call = Call { number, request: sent, can_be_asked, client: sink.clone() };
+                if let Err(error) = self.leg(served).and_then(|leg| leg.call(call)) {
+                    let id = request.id().unwrap_or_default();
+                    answer_later(sink, failure::message(id, backend.as_str(), &error).into());
+                }
             }
         }
         Ok(number)
