@@ -16,6 +16,7 @@
 //! - [`classify`]: which era and operation an HTTP request belongs to
 //! - [`bridge`]: clients of one era with servers of the other, as state machines
 //! - [`aggregate`]: many backends behind one endpoint
+//! - [`token`]: state that clients carry for the gateway, sealed
 //! - [`lines`], [`sse`]: framing of pipes and event streams
 
 pub mod admit;
@@ -34,3 +35,4 @@ pub mod refusal;
 pub mod revision;
 pub mod splice;
 pub mod sse;
+pub mod token;

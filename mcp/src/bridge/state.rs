@@ -53,6 +53,14 @@ impl Fingerprint {
         }
         Self(*hasher.finalize().as_bytes())
     }
+
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// An answer that asks the client for input. The driver seals `state`, and composes.

@@ -1,0 +1,137 @@
+//! What is inside tokens, as compact bytes. Who opens one has sealed it, but perhaps as another version of
+//! this program: what cannot be read is as good as no token.
+
+use crate::bridge::state::Fingerprint;
+use crate::revision::Revision;
+
+/// Tells the nodes of a fleet apart: the start of a hash of the name. A restarted node has the same one, and
+/// knows none of the handles of its life before.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct NodeTag([u8; 8]);
+
+impl NodeTag {
+    pub fn of(name: &str) -> Self {
+        let hash = blake3::hash(name.as_bytes());
+        Self(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Names one thing on the node that keeps it.
+pub type HandleId = [u8; 16];
+
+/// What a session id stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Session {
+    /// A session of an HTTP server, by the id it gave. No node keeps anything of it.
+    Upstream { id: String },
+    /// A session that lives on a node.
+    Kept(Kept),
+}
+
+/// A session that lives on a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    pub owner: NodeTag,
+    pub id: HandleId,
+    pub revision: Revision,
+    /// The parameters of its client's `initialize`, if any node may open it anew; else empty.
+    pub seed: Vec<u8>,
+}
+
+/// What a `requestState` stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RequestState {
+    /// A call that waits on a node.
+    Kept { owner: NodeTag, id: HandleId },
+    /// Nobody remembers the call: it is sent again, by any node.
+    Resend { request: Fingerprint },
+}
+
+impl Session {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Upstream { id } => [b"u", id.as_bytes()].concat(),
+            Self::Kept(Kept { owner, id, revision, seed }) => {
+                let revision = Revision::ALL.iter().position(|other| other == revision).unwrap_or_default();
+                [&b"k"[..], owner.as_bytes(), id, &[revision as u8], seed].concat()
+            }
+        }
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        match kind {
+            b'u' => Some(Self::Upstream { id: std::str::from_utf8(rest).ok()?.to_owned() }),
+            b'k' => {
+                let (owner, id, rest) = kept(rest)?;
+                let (revision, seed) = rest.split_first()?;
+                let revision = *Revision::ALL.get(usize::from(*revision))?;
+                Some(Self::Kept(Kept { owner, id, revision, seed: seed.to_vec() }))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl RequestState {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Kept { owner, id } => [&b"k"[..], owner.as_bytes(), id].concat(),
+            Self::Resend { request } => [&b"r"[..], request.as_bytes()].concat(),
+        }
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        match kind {
+            b'k' => {
+                kept(rest).filter(|(.., rest)| rest.is_empty()).map(|(owner, id, _)| Self::Kept { owner, id })
+            }
+            b'r' => Some(Self::Resend { request: Fingerprint::from_bytes(rest.try_into().ok()?) }),
+            _ => None,
+        }
+    }
+}
+
+fn kept(bytes: &[u8]) -> Option<(NodeTag, HandleId, &[u8])> {
+    let (owner, rest) = bytes.split_first_chunk()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    Some((NodeTag(*owner), *id, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_survive_their_travel() {
+        let (owner, id) = (NodeTag::of("n"), [2; 16]);
+        for session in [
+            Session::Upstream { id: "an id of theirs".to_owned() },
+            Session::Kept(Kept { owner, id, revision: Revision::V2025_06_18, seed: vec![] }),
+            Session::Kept(Kept { owner, id, revision: Revision::LATEST, seed: b"{}".to_vec() }),
+        ] {
+            assert_eq!(Session::from_bytes(&session.to_bytes()), Some(session));
+        }
+        let request = Fingerprint::from_bytes([3; 32]);
+        for state in [RequestState::Kept { owner, id }, RequestState::Resend { request }] {
+            assert_eq!(RequestState::from_bytes(&state.to_bytes()), Some(state));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_nothing() {
+        let kept = Kept { owner: NodeTag::of("n"), id: [2; 16], revision: Revision::LATEST, seed: vec![] };
+        let kept = Session::Kept(kept).to_bytes();
+        for bytes in [&b""[..], b"x", b"k", b"u\xff", &kept[..20], &[&kept[..25], b"\x09"].concat()] {
+            assert_eq!(Session::from_bytes(bytes), None, "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"k1", b"r", &kept] {
+            assert_eq!(RequestState::from_bytes(bytes), None, "{bytes:?}");
+        }
+    }
+}
