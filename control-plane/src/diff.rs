@@ -52,6 +52,7 @@ fn lifecycle(lifecycle: &Lifecycle) -> Value {
         ("idle_timeout_ms", json!(lifecycle.idle_timeout_ms)),
         ("lifetime_max_ms", json!(lifecycle.lifetime_max_ms)),
         ("retry", json!(lifecycle.retry)),
+        ("recovery", json!(lifecycle.recovery)),
     ];
     members.into_iter().filter(|(_, value)| !is_empty(value)).collect()
 }

@@ -57,6 +57,8 @@ pub enum Error {
     Overloaded,
     #[error("the control plane is stopping: try again in a moment")]
     Stopping,
+    #[error("the operating system provides no randomness")]
+    Randomness,
     #[error("cannot write to the store: {0}")]
     Store(StoreFault),
 }

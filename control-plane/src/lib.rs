@@ -13,6 +13,7 @@
 //! - [`store`]: SQLite, written by one task on its own thread
 //! - [`publish`]: the state in memory, and the frames that nodes receive
 //! - [`sync`]: one node's stream
+//! - [`keyring`]: the keys that nodes share
 //! - [`fleet`]: what the nodes say about themselves
 //! - [`record`]: a backend as it is stored
 //! - [`error`]: why a request was refused
@@ -25,6 +26,7 @@ pub mod diff;
 pub mod error;
 pub mod fleet;
 pub mod incoming;
+pub mod keyring;
 pub mod publish;
 pub mod record;
 pub mod server;

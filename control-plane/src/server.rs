@@ -26,8 +26,11 @@ use crate::api::watch::WatchContext;
 use crate::apply::Apply;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::error::Error;
 use crate::fleet::Fleet;
+use crate::fleet::members::MemberList;
 use crate::incoming::incoming;
+use crate::keyring::Keyring;
 use crate::publish::Hub;
 use crate::store::{OpenError, Store, StoreOptions};
 use crate::sync::SessionContext;
@@ -45,6 +48,8 @@ const STOP_WAIT: Duration = Duration::from_secs(4);
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] OpenError),
+    #[error("cannot load the keyring: {0}")]
+    Keyring(#[source] Error),
     #[error("cannot listen on {address} ({flag}): {source}")]
     Listen { address: SocketAddr, flag: &'static str, source: std::io::Error },
     #[error(
@@ -78,6 +83,7 @@ struct Parts {
     store: Store,
     catalog: Arc<Catalog>,
     fleet: Arc<Fleet>,
+    keyring: Keyring,
     stopping: watch::Receiver<bool>,
 }
 
@@ -93,7 +99,8 @@ impl ControlPlane {
         let (store, hub) = Store::open(options).await?;
         let (stop, stopping) = watch::channel(false);
         let fleet = Arc::new(Fleet::new(hub.clone()));
-        let parts = Parts { hub, store, catalog: Arc::default(), fleet, stopping };
+        let keyring = Keyring::start(store.clone(), fleet.clone()).await.map_err(StartError::Keyring)?;
+        let parts = Parts { hub, store, catalog: Arc::default(), fleet, keyring, stopping };
         let health = HealthReporter::new();
         let (admin_routes, sync_routes) =
             (admin_routes(&parts, &config, &health)?, sync_routes(&parts, &config, &health));
@@ -197,7 +204,7 @@ async fn serve(
 }
 
 fn admin_routes(parts: &Parts, config: &Config, health: &HealthReporter) -> Result<Routes, StartError> {
-    let Parts { hub, store, catalog, fleet, stopping } = parts;
+    let Parts { hub, store, catalog, fleet, keyring, stopping } = parts;
     let apply = Arc::new(Apply {
         hub: hub.clone(),
         store: store.clone(),
@@ -212,6 +219,7 @@ fn admin_routes(parts: &Parts, config: &Config, health: &HealthReporter) -> Resu
         fleet: fleet.clone(),
         hub: hub.clone(),
         catalog: catalog.clone(),
+        keyring: keyring.clone(),
         stopping: stopping.clone(),
     });
     let reflect = || {
@@ -233,12 +241,14 @@ fn admin_routes(parts: &Parts, config: &Config, health: &HealthReporter) -> Resu
 }
 
 fn sync_routes(parts: &Parts, config: &Config, health: &HealthReporter) -> Routes {
-    let Parts { hub, store, catalog, fleet, stopping } = parts;
+    let Parts { hub, store, catalog, fleet, keyring, stopping } = parts;
     let context = SessionContext {
         hub: hub.clone(),
         store: store.clone(),
         fleet: fleet.clone(),
         catalog: catalog.clone(),
+        keyring: keyring.clone(),
+        members: MemberList::start(fleet.clone()),
         heartbeat: config.heartbeat(),
         stopping: stopping.clone(),
     };

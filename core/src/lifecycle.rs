@@ -69,6 +69,31 @@ impl FromStr for Retry {
     }
 }
 
+/// What becomes of a legacy session that is lost with its process or its node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovery {
+    /// Its client is told, and starts a new one.
+    #[default]
+    None,
+    /// It is opened anew with the handshake of its client. What the server kept in it is lost.
+    Recreate,
+}
+
+impl FromStr for Recovery {
+    type Err = InvalidBackend;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBackend> {
+        match text {
+            "" | "none" => Ok(Self::None),
+            "recreate" => Ok(Self::Recreate),
+            other => Err(InvalidBackend::new(
+                "lifecycle.recovery",
+                format!("{other:?} is not a recovery: use none or recreate"),
+            )),
+        }
+    }
+}
+
 /// `None` means never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
@@ -81,6 +106,7 @@ pub struct Lifecycle {
     /// Age at which a shared connection is replaced, and a session ends as soon as it is quiet.
     pub lifetime_max: Option<Duration>,
     pub retry: Retry,
+    pub recovery: Recovery,
 }
 
 impl Default for Lifecycle {
@@ -91,6 +117,7 @@ impl Default for Lifecycle {
             idle_timeout: Some(IDLE_TIMEOUT),
             lifetime_max: Some(LIFETIME_MAX),
             retry: Retry::default(),
+            recovery: Recovery::default(),
         }
     }
 }
@@ -122,6 +149,8 @@ mod tests {
         assert!(refused.to_string().contains("authenticated"), "{refused}");
         assert_eq!("idempotent".parse(), Ok(Retry::Idempotent));
         assert!("always".parse::<Retry>().is_err());
+        assert_eq!("recreate".parse(), Ok(Recovery::Recreate));
+        assert!("restore".parse::<Recovery>().is_err());
         assert_eq!(time("idle_timeout_ms", 0), Ok(None));
         assert_eq!(time("idle_timeout_ms", 1000), Ok(Some(Duration::from_secs(1))));
         for ms in [1, MS_MAX + 1, u64::MAX] {

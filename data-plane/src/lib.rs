@@ -10,6 +10,7 @@
 //! - [`host`]: what its machine lends to backends
 //! - [`front`], [`session`], [`clients`]: MCP clients come in
 //! - [`aggregate`]: many backends behind one endpoint
+//! - [`members`]: the other nodes, and what is shared with them
 //! - [`upstream`]: the way out to backends that are HTTP servers
 //! - [`acceptor`]: connections, also when descriptors run out
 //! - [`admin`]: health, metrics, logs and state of this node
@@ -37,6 +38,7 @@ pub mod failure;
 pub mod front;
 pub mod host;
 pub mod limits;
+pub mod members;
 pub mod node;
 pub mod plugins;
 pub mod session;

@@ -10,6 +10,9 @@ use crate::backends::BackendLimits;
 use crate::clients::ClientLimits;
 use crate::front::config::FrontConfig;
 use crate::front::overload::cgroup_budget;
+use crate::members::forward::{CONNECT_TIMEOUT, FORWARDS_MAX};
+use crate::members::hop::CLOCK_SKEW_S;
+use crate::session::LIFETIME;
 
 /// How much a node may use, and how long it waits.
 #[derive(Clone, Debug, Args)]
@@ -266,6 +269,34 @@ pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Durat
             time(front.session_idle),
             time(usual.session_idle),
             "half an hour is a lunch break; then it ends",
+        ),
+        limit(
+            "session lifetime",
+            "",
+            time(LIFETIME),
+            time(LIFETIME),
+            "what has sealed its id is kept for an hour longer; then its client starts a new one",
+        ),
+        limit(
+            "requests to one other node",
+            "",
+            FORWARDS_MAX.to_string(),
+            FORWARDS_MAX.to_string(),
+            "those it alone can answer, streams included: each is a connection; refused beyond",
+        ),
+        limit(
+            "connect to another node",
+            "",
+            time(CONNECT_TIMEOUT),
+            time(CONNECT_TIMEOUT),
+            "longer is as good as gone: its sessions are not found",
+        ),
+        limit(
+            "clocks of two nodes apart",
+            "",
+            time(Duration::from_secs(CLOCK_SKEW_S)),
+            time(Duration::from_secs(CLOCK_SKEW_S)),
+            "a request that is older was recorded; refused beyond",
         ),
         limit(
             "replay window",

@@ -21,6 +21,7 @@ use crate::front;
 use crate::host;
 use crate::host::secrets::Secrets;
 use crate::limits;
+use crate::members::Members;
 use crate::plugins::Plugins;
 use crate::sync::client::{Client, Identity, SetEnded};
 use crate::sync::last_good::{LastGood, Writer};
@@ -62,6 +63,7 @@ pub struct Node {
     admin_url: String,
     plugins: Plugins,
     set: BackendSet,
+    members: Arc<Members>,
     client: Client,
     starts: Starts,
 }
@@ -87,8 +89,11 @@ impl Node {
         let secrets = Secrets::new(config.secrets_dir.clone());
         let set = BackendSet::start(plugins.registry().clone(), secrets, node, config.backends);
         serve_held(&set, &session).await?;
-        let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, persisted)));
-        Ok(Self { config, mcp, mcp_url, admin, admin_url, plugins, set, client, starts })
+        let members = Members::load(&config.name, &config.state_dir).map_err(|_| NodeError::Randomness)?;
+        let members = Arc::new(members);
+        let files = Some(Writer::start(files, persisted));
+        let client = Client::new(identity, session, set.clone(), members.clone(), files);
+        Ok(Self { config, mcp, mcp_url, admin, admin_url, plugins, set, members, client, starts })
     }
 
     /// URL of the MCP listener, with the port it is really bound to.
@@ -135,13 +140,15 @@ impl Node {
         hurry: impl Future<Output = ()>,
     ) -> Result<(), NodeError> {
         let limits = limits::table(&self.config.front, self.config.backends, self.config.shutdown_delay);
-        let Self { config, mcp, admin, plugins, set, client, starts, .. } = self;
+        let Self { config, mcp, admin, plugins, set, members, client, starts, .. } = self;
         let patience = config.shutdown_delay + config.front.drain_timeout + END_MARGIN;
         let (stop_sync, sync_stopping) = watch::channel(false);
         let (stop_front, front_stopping) = watch::channel(false);
-        let pages = Admin::new(config.name, set.clone(), client.view(), sync_stopping.clone(), limits);
+        let fleet = members.clone();
+        let pages = Admin::new(config.name, set.clone(), fleet, client.view(), sync_stopping.clone(), limits);
         let admin = tokio::spawn(admin::serve(admin, Arc::new(pages)));
-        let mut front = tokio::spawn(front::serve(mcp, set.table().clone(), config.front, front_stopping));
+        let serving = front::serve(mcp, set.table().clone(), config.front, members, front_stopping);
+        let mut front = tokio::spawn(serving);
         let mut client = tokio::spawn(async move {
             let _following = plugins.follow().await;
             client.run(sync_stopping).await

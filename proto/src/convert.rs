@@ -59,6 +59,7 @@ fn lifecycle(wire: Option<&v1::Lifecycle>, found: &mut Vec<InvalidBackend>) -> L
         idle_timeout,
         lifetime_max,
         retry: keep(wire.retry.parse(), found).unwrap_or_default(),
+        recovery: keep(wire.recovery.parse(), found).unwrap_or_default(),
     }
 }
 

@@ -100,7 +100,12 @@ impl Node {
 
     async fn hear(&mut self, heard: Heard) -> Result<()> {
         match heard {
-            Heard::Welcome(_) | Heard::Directive(_) | Heard::Listings(_) => Ok(()),
+            Heard::Welcome(_)
+            | Heard::Directive(_)
+            | Heard::Keyring(_)
+            | Heard::Members(_)
+            | Heard::Ended(_)
+            | Heard::Listings(_) => Ok(()),
             Heard::SnapshotBegin(_) => {
                 self.staged.clear();
                 Ok(())

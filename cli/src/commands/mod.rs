@@ -12,6 +12,7 @@ pub mod exit_codes;
 pub mod explain;
 pub mod export;
 pub mod get;
+pub mod keyring;
 pub mod logs;
 pub mod node;
 pub mod nodes;
@@ -41,6 +42,7 @@ pub enum Command {
     Export(export::Args),
     Nodes(nodes::Args),
     Node(node::Args),
+    Keyring(keyring::Args),
     Runtimes(runtimes::Args),
     Explain(explain::Args),
     Tools(tools::Args),
@@ -70,6 +72,7 @@ impl Command {
             Self::Export(args) => export::run(args, context).await,
             Self::Nodes(args) => nodes::run(args, context).await,
             Self::Node(args) => node::run(args, context).await,
+            Self::Keyring(args) => keyring::run(args, context).await,
             Self::Runtimes(args) => runtimes::run(args, context).await,
             Self::Explain(args) => explain::run(args, context).await,
             Self::Tools(args) => tools::run(args, context).await,

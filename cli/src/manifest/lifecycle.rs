@@ -7,7 +7,8 @@ use super::entry::Reader;
 use super::node::{Node, Value};
 
 /// What it may hold.
-const FIELDS: [&str; 5] = ["isolation", "min_idle", "idle_timeout_ms", "lifetime_max_ms", "retry"];
+const FIELDS: [&str; 6] =
+    ["isolation", "min_idle", "idle_timeout_ms", "lifetime_max_ms", "retry", "recovery"];
 
 impl Reader<'_> {
     pub fn lifecycle(&mut self, entry: &Node) -> Option<Lifecycle> {
@@ -28,6 +29,7 @@ impl Reader<'_> {
             idle_timeout_ms: self.count(&member.value, "idle_timeout_ms"),
             lifetime_max_ms: self.count(&member.value, "lifetime_max_ms"),
             retry: self.text_member(&member.value, "retry"),
+            recovery: self.text_member(&member.value, "recovery"),
         })
     }
 
@@ -54,6 +56,7 @@ pub fn node(lifecycle: &Lifecycle) -> Node {
         lifecycle.idle_timeout_ms.map(Node::number),
         lifecycle.lifetime_max_ms.map(Node::number),
         text(&lifecycle.retry),
+        text(&lifecycle.recovery),
     ];
     Node::map(
         FIELDS

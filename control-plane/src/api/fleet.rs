@@ -9,8 +9,8 @@ use omcp_proto::v1::fleet_service_server::FleetService;
 use omcp_proto::v1::{
     AcceptMassRemovalRequest, AcceptMassRemovalResponse, DrainNodeRequest, DrainNodeResponse,
     ListBackendStatusesRequest, ListBackendStatusesResponse, ListNodesRequest, ListNodesResponse,
-    ListRuntimeTypesRequest, ListRuntimeTypesResponse, OfferedRuntimeType, WatchRolloutRequest,
-    WatchRolloutResponse,
+    ListRuntimeTypesRequest, ListRuntimeTypesResponse, OfferedRuntimeType, RotateKeyringRequest,
+    RotateKeyringResponse, WatchRolloutRequest, WatchRolloutResponse,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::fleet::Fleet;
+use crate::keyring::Keyring;
 use crate::publish::{Cursor, Hub};
 
 /// Least time between two messages of a rollout, as promised in `fleet.proto`.
@@ -34,6 +35,7 @@ pub struct FleetApi {
     pub fleet: Arc<Fleet>,
     pub hub: Arc<Hub>,
     pub catalog: Arc<Catalog>,
+    pub keyring: Keyring,
     /// Turns true when the control plane stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -104,6 +106,14 @@ impl FleetService for FleetApi {
         let DrainNodeRequest { node, drain } = request.into_inner();
         self.fleet.drain(&node, drain)?;
         Ok(Response::new(DrainNodeResponse {}))
+    }
+
+    async fn rotate_keyring(
+        &self,
+        _: Request<RotateKeyringRequest>,
+    ) -> Result<Response<RotateKeyringResponse>, Status> {
+        let id = self.keyring.rotate().await?;
+        Ok(Response::new(RotateKeyringResponse { key: format!("{id:08x}") }))
     }
 }
 

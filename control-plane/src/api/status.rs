@@ -50,6 +50,7 @@ fn code(error: &Error) -> (Code, &'static str) {
         Error::EpochChanged => (Code::OutOfRange, "EPOCH_CHANGED"),
         Error::Overloaded => (Code::Unavailable, "OVERLOADED"),
         Error::Stopping => (Code::Unavailable, "STOPPING"),
+        Error::Randomness => (Code::Internal, "NO_RANDOMNESS"),
         Error::Store(StoreFault::DiskFull) => (Code::ResourceExhausted, "DISK_FULL"),
         Error::Store(StoreFault::ReadOnly) => (Code::FailedPrecondition, "STORE_READ_ONLY"),
         Error::Store(StoreFault::Corrupt(_)) => (Code::DataLoss, "STORE_CORRUPT"),

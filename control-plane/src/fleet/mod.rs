@@ -2,11 +2,15 @@
 //! thousand heartbeats cost no transaction.
 //!
 //! - [`node`]: one node
+//! - [`members`]: which of them can be reached, as they are told themselves
+//! - [`ended`]: sessions that were deleted
 //! - [`listings`]: what backends list, handed from node to node
 //! - [`offers`]: which of them offer which runtime types
 //! - [`report`]: the answers of FleetService
 
+pub mod ended;
 pub mod listings;
+pub mod members;
 pub mod node;
 pub mod offers;
 pub mod report;
@@ -16,11 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use omcp_proto::v1::{self, Ack, StatusReport};
+use omcp_proto::v1::{self, Ack, Member, StatusReport};
 use tokio::sync::{mpsc, watch};
 
 use crate::error::Error;
 use crate::publish::Hub;
+use ended::EndedSessions;
 use listings::Listings;
 use node::{Introduction, NodeRecord, SessionOrder};
 use offers::Offers;
@@ -54,6 +59,7 @@ pub struct Fleet {
     offers: Mutex<Option<Arc<Offers>>>,
     sessions: AtomicU64,
     listings: Listings,
+    ended: EndedSessions,
     changed: watch::Sender<()>,
 }
 
@@ -65,6 +71,7 @@ impl Fleet {
             offers: Mutex::default(),
             sessions: AtomicU64::default(),
             listings: Listings::default(),
+            ended: EndedSessions::default(),
             changed: watch::Sender::new(()),
         }
     }
@@ -137,6 +144,11 @@ impl Fleet {
         &self.listings
     }
 
+    /// Sessions that were deleted through any node.
+    pub fn ended(&self) -> &EndedSessions {
+        &self.ended
+    }
+
     /// It was sent a snapshot of so many bytes.
     pub fn sent_snapshot(&self, seat: &Seat, len: u64) {
         self.with(seat, |node| node.snapshot_bytes += len);
@@ -150,6 +162,22 @@ impl Fleet {
     /// Number of connected nodes.
     pub fn connected(&self) -> usize {
         self.nodes().values().filter(|node| node.connected()).count()
+    }
+
+    /// The nodes that can be reached, those included that hung up less than `kept` ago.
+    pub fn members(&self, kept: Duration) -> Vec<Member> {
+        let nodes = self.nodes();
+        let there = nodes.iter().filter(|(_, node)| node.connected() || node.silent() < kept);
+        let told = there.filter_map(|(name, node)| {
+            members::member(name, &node.introduction.boot_id, &node.introduction.mcp_url)
+        });
+        told.collect()
+    }
+
+    /// Whether every node that is there has the keyring of this fingerprint.
+    pub fn know_keyring(&self, fingerprint: u64) -> bool {
+        let nodes = self.nodes();
+        nodes.values().filter(|node| node.silent() < members::KEPT).all(|node| node.keyring == fingerprint)
     }
 
     /// Which connected nodes offer which runtime types.

@@ -60,6 +60,8 @@ pub struct NodeRecord {
     pub drained: bool,
     pub persisted_revision: Revision,
     pub rejected_count: u32,
+    /// Fingerprint of the keyring it has.
+    pub keyring: u64,
     epoch: Epoch,
     applied_revision: Revision,
     rejections: BTreeMap<String, Rejection>,
@@ -78,6 +80,7 @@ impl NodeRecord {
             drained: false,
             persisted_revision: 0,
             rejected_count: 0,
+            keyring: 0,
             epoch: Epoch::default(),
             applied_revision: 0,
             rejections: BTreeMap::new(),
@@ -135,6 +138,7 @@ impl NodeRecord {
         self.applied_revision = ack.applied_revision;
         self.persisted_revision = ack.persisted_revision;
         (self.held, self.drained) = (ack.held_mass_removal, ack.drained);
+        self.keyring = ack.keyring;
         if ack.rejected_changed {
             let kept = ack.rejected.into_iter().take(REJECTIONS_MAX).map(|mut rejection| {
                 shorten(&mut rejection.message, TEXT_LEN_MAX);

@@ -5,7 +5,7 @@
 //! - [`writer`]: the one task that owns the connection
 //! - [`group`]: the writes of one transaction
 //! - [`transaction`]: BEGIN, SAVEPOINT, COMMIT
-//! - [`meta`], [`backends`], [`revisions`], [`history`], [`requests`]: the SQL, table by table
+//! - [`meta`], [`backends`], [`revisions`], [`history`], [`requests`], [`keyring`]: the SQL, table by table
 //! - [`high_water`]: a file beside the database that notices an older copy of it
 //! - [`clock`]: the time, for people
 //! - [`error`]: why a database cannot be opened
@@ -17,6 +17,7 @@ pub mod group;
 pub mod high_water;
 pub mod history;
 pub mod intent;
+pub mod keyring;
 pub mod meta;
 pub mod open;
 pub mod requests;
@@ -37,6 +38,7 @@ use crate::error::Error;
 use crate::publish::Hub;
 pub use error::OpenError;
 pub use intent::{Done, Intent, Plan, RequestKey, View, Write};
+use keyring::StoredKey;
 pub use open::StoreOptions;
 use writer::Command;
 
@@ -86,6 +88,26 @@ impl Store {
     pub async fn start_epoch(&self, above: Revision) -> Result<(), Error> {
         let (reply, done) = oneshot::channel();
         self.send(Command::StartEpoch(above, reply)).await?;
+        done.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// The keys that nodes share.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn keyring(&self) -> Result<Vec<StoredKey>, Error> {
+        let (reply, keys) = oneshot::channel();
+        self.send(Command::LoadKeyring(reply)).await?;
+        keys.await.map_err(|_| Error::Stopping)?
+    }
+
+    /// Makes these the keys that nodes share.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn save_keyring(&self, keys: Vec<StoredKey>) -> Result<(), Error> {
+        let (reply, done) = oneshot::channel();
+        self.send(Command::SaveKeyring(keys, reply)).await?;
         done.await.map_err(|_| Error::Stopping)?
     }
 

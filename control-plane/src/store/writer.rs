@@ -20,9 +20,10 @@ use crate::store::error::OpenError;
 use crate::store::group::Group;
 use crate::store::high_water::HighWater;
 use crate::store::intent::Write;
+use crate::store::keyring::StoredKey;
 use crate::store::open::Opened;
 use crate::store::open::StoreOptions;
-use crate::store::{backends, history, meta, open, requests, revisions, transaction};
+use crate::store::{backends, history, keyring, meta, open, requests, revisions, transaction};
 
 /// Commands per transaction: beyond this the disk no longer is what takes the time.
 const GROUP_MAX: usize = 128;
@@ -37,6 +38,8 @@ type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub enum Command {
     Write(Write, Reply<Bytes>),
     StartEpoch(Revision, Reply<()>),
+    LoadKeyring(Reply<Vec<StoredKey>>),
+    SaveKeyring(Vec<StoredKey>, Reply<()>),
     Close(oneshot::Sender<()>),
 }
 
@@ -125,6 +128,11 @@ impl Writer {
                     self.execute(group).await;
                 }
                 Command::StartEpoch(above, reply) => drop(reply.send(self.claim(above).await)),
+                Command::LoadKeyring(reply) => {
+                    let keys = keyring::load(&mut self.connection).await;
+                    drop(reply.send(keys.map_err(Error::from)));
+                }
+                Command::SaveKeyring(keys, reply) => drop(reply.send(self.save_keyring(&keys).await)),
                 Command::Close(done) => closing = Some(done),
             }
         }
@@ -241,6 +249,20 @@ impl Writer {
         revisions::compact(connection, revision).await?;
         revisions::insert(connection, revision, digest).await?;
         transaction::commit(connection).await
+    }
+
+    async fn save_keyring(&mut self, keys: &[StoredKey]) -> Result<(), Error> {
+        let connection = &mut self.connection;
+        transaction::begin(connection).await?;
+        let replaced = keyring::replace(connection, keys).await;
+        let saved = match replaced {
+            Ok(()) => transaction::commit(connection).await,
+            Err(error) => Err(error),
+        };
+        if saved.is_err() {
+            transaction::abandon(connection).await;
+        }
+        saved.map_err(Error::from)
     }
 
     async fn compact_if_due(&mut self) {

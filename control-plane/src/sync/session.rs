@@ -13,14 +13,17 @@ use omcp_proto::SYNC_PROTOCOL;
 use omcp_proto::v1::sync_request::Body as Said;
 use omcp_proto::v1::sync_response::Body;
 use omcp_proto::v1::{Ack, Directive, Hello, SyncRequest, Welcome, directive};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tonic::Streaming;
 
 use crate::catalog::Catalog;
 use crate::error::Error;
+use crate::fleet::members::MemberList;
 use crate::fleet::node::{Introduction, SessionOrder};
 use crate::fleet::{Fleet, Seat};
+use crate::keyring::Keyring;
 use crate::publish::{CatchUp, Cursor, Hub, frame};
 use crate::store::Store;
 use crate::sync::end::StreamEnd;
@@ -45,6 +48,8 @@ pub struct SessionContext {
     pub store: Store,
     pub fleet: Arc<Fleet>,
     pub catalog: Arc<Catalog>,
+    pub keyring: Keyring,
+    pub members: MemberList,
     pub heartbeat: Duration,
     /// Turns true when the control plane stops.
     pub stopping: watch::Receiver<bool>,
@@ -68,6 +73,39 @@ pub struct Session {
     last_resync: Option<Instant>,
 }
 
+/// What a node is told beside the revisions. What it has not read yet is overtaken by what is newer.
+struct Beside {
+    fleet: Arc<Fleet>,
+    keyring: watch::Receiver<Bytes>,
+    members: watch::Receiver<Bytes>,
+    ended: broadcast::Receiver<Bytes>,
+}
+
+impl Beside {
+    fn of(context: &SessionContext) -> Self {
+        let (fleet, ended) = (context.fleet.clone(), context.fleet.ended().subscribe());
+        Self { fleet, keyring: context.keyring.frames(), members: context.members.frames(), ended }
+    }
+
+    fn newest(&mut self) -> Bytes {
+        let (keyring, members) = (self.keyring.borrow_and_update(), self.members.borrow_and_update());
+        [&keyring[..], &members, &self.fleet.ended().all()].concat().into()
+    }
+
+    async fn changed(&mut self) -> Result<Bytes, Error> {
+        let changed = tokio::select! {
+            changed = self.keyring.changed() => changed.map(|()| &mut self.keyring),
+            changed = self.members.changed() => changed.map(|()| &mut self.members),
+            ended = self.ended.recv() => return match ended {
+                Ok(ended) => Ok(ended),
+                Err(RecvError::Lagged(_)) => Ok(self.fleet.ended().all()),
+                Err(RecvError::Closed) => Err(Error::Stopping),
+            },
+        };
+        changed.map(|frames| frames.borrow_and_update().clone()).map_err(|_| Error::Stopping)
+    }
+}
+
 /// However the task ends, its node is no longer connected.
 impl Drop for Session {
     fn drop(&mut self) {
@@ -82,11 +120,11 @@ impl Session {
         mut inbound: Streaming<SyncRequest>,
         frames: mpsc::Sender<Bytes>,
     ) -> StreamEnd {
-        let (mut session, orders) = match Self::greet(context, &mut inbound, frames).await {
+        let (mut session, orders, beside) = match Self::greet(context, &mut inbound, frames).await {
             Ok(greeted) => greeted,
             Err(end) => return end,
         };
-        let end = session.converse(&mut inbound, orders).await.err().unwrap_or(StreamEnd::NodeLeft);
+        let end = session.converse(&mut inbound, orders, beside).await.err().unwrap_or(StreamEnd::NodeLeft);
         tracing::info!(node = session.seat.node(), reason = %end, "node disconnected");
         end
     }
@@ -96,7 +134,7 @@ impl Session {
         context: SessionContext,
         inbound: &mut Streaming<SyncRequest>,
         frames: mpsc::Sender<Bytes>,
-    ) -> Result<(Self, mpsc::Receiver<SessionOrder>), StreamEnd> {
+    ) -> Result<(Self, mpsc::Receiver<SessionOrder>, Beside), StreamEnd> {
         let hello = first(inbound).await?;
         hello::check(&hello)?;
         let start = hello::resume(&hello, &context.hub, &context.store).await?;
@@ -104,13 +142,14 @@ impl Session {
         let (seat, orders) = context.fleet.join(&name, introduction)?;
         tracing::info!(node = seat.node(), revision = start.cursor.revision, "node connected");
         let head = context.hub.head();
-        let welcome = welcome(head, context.heartbeat);
+        let mut beside = Beside::of(&context);
+        let greeting = [welcome(head, context.heartbeat), beside.newest()].concat();
         let session = Self {
             context,
             epoch: head.epoch,
             seat,
             frames,
-            outgoing: VecDeque::from([welcome]),
+            outgoing: VecDeque::from([greeting.into()]),
             cursor: start.cursor,
             snapshot_floor: start.drifted_at.unwrap_or_default(),
             unacknowledged: VecDeque::new(),
@@ -118,13 +157,14 @@ impl Session {
             // The node confirms what it holds once more before the snapshot reaches it.
             last_resync: start.drifted_at.map(|_| Instant::now()),
         };
-        Ok((session, orders))
+        Ok((session, orders, beside))
     }
 
     async fn converse(
         &mut self,
         inbound: &mut Streaming<SyncRequest>,
         mut orders: mpsc::Receiver<SessionOrder>,
+        mut beside: Beside,
     ) -> Result<(), StreamEnd> {
         let mut published = self.context.hub.subscribe();
         let mut stopping = self.context.stopping.clone();
@@ -162,6 +202,7 @@ impl Session {
                     self.outgoing.extend(fleet.listings().since(seen));
                     seen = newest;
                 }
+                news = beside.changed(), if self.outgoing.is_empty() => self.outgoing.push_back(news?),
                 order = orders.recv() => self.obey(order)?,
                 _ = heartbeat.tick() => self.beat()?,
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(self.part()),
@@ -176,6 +217,10 @@ impl Session {
             Some(Said::Ack(ack)) => self.acknowledge(ack)?,
             Some(Said::Status(report)) => self.context.fleet.report(&self.seat, report),
             Some(Said::Listings(listings)) => self.context.fleet.listed(&self.seat, listings),
+            Some(Said::Ended(ended)) => {
+                self.context.fleet.heard(&self.seat);
+                self.context.fleet.ended().tell(ended);
+            }
             Some(Said::Goodbye(_)) => return Err(StreamEnd::NodeLeft),
             Some(Said::Hello(_)) => {
                 return Err(StreamEnd::Protocol("a second Hello came: it is said once".into()));

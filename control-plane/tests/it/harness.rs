@@ -252,7 +252,8 @@ impl TestNode {
             Body::SnapshotEnd(end) => self.swap(end.cursor.as_ref().unwrap()),
             Body::Changes(batch) => self.batch(batch),
             Body::Progress(progress) => self.compare(progress.head.as_ref().unwrap()),
-            Body::Directive(_) | Body::Listings(_) => {}
+            Body::Directive(_) | Body::Listings(_) | Body::Keyring(_) | Body::Members(_) | Body::Ended(_) => {
+            }
         }
     }
 

@@ -45,6 +45,8 @@ async fn resuming_costs_nothing_if_nothing_changed() {
         }
         node = node.resume(&plane).await;
         assert!(matches!(node.next().await.unwrap(), Some(Body::Welcome(_))));
+        assert!(matches!(node.next().await.unwrap(), Some(Body::Keyring(_))));
+        assert!(matches!(node.next().await.unwrap(), Some(Body::Members(_))));
         assert!(matches!(node.next().await.unwrap(), Some(Body::Progress(_))));
         assert_eq!((node.snapshots, node.batches), (0, 0));
         assert!(node.bytes < 1024, "{} bytes", node.bytes);

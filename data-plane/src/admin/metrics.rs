@@ -7,6 +7,7 @@ use omcp_proto::v1::{BackendState, BackendStatus};
 
 use crate::backends::BackendSet;
 use crate::backends::lane::CallCounts;
+use crate::members::{Counts, Members};
 use crate::sync::view::View;
 
 const STATES: [BackendState; 8] = [
@@ -36,7 +37,7 @@ pub fn state_name(state: BackendState) -> &'static str {
 }
 
 /// All metrics of this moment.
-pub fn text(view: &View, statuses: &[BackendStatus], set: &BackendSet) -> String {
+pub fn text(view: &View, statuses: &[BackendStatus], set: &BackendSet, members: &Members) -> String {
     let mut page = Page(String::with_capacity(4096 + statuses.len() * 128));
     page.metric("omcp_config_revision", "gauge", "Revision of the store that this node has applied.");
     page.sample("omcp_config_revision", "", view.revision);
@@ -60,9 +61,27 @@ pub fn text(view: &View, statuses: &[BackendStatus], set: &BackendSet) -> String
         "Connections to backends opened since the start.",
     );
     page.sample("omcp_connections_opened_total", "", set.connections_opened());
+    fleet(&mut page, members);
     calls(&mut page, set);
     backends(&mut page, statuses);
     page.0
+}
+
+fn fleet(page: &mut Page, members: &Members) {
+    page.metric("omcp_members", "gauge", "Other nodes that this one knows.");
+    page.sample("omcp_members", "", members.count_known());
+    page.metric("omcp_ended_sessions", "gauge", "Deleted sessions that no node may open anew.");
+    page.sample("omcp_ended_sessions", "", members.ended().count());
+    let Counts { forwarded, received, unreachable } = members.counts();
+    let counters = [
+        ("omcp_forwarded_total", forwarded, "Requests that another node has answered for this one."),
+        ("omcp_forwards_received_total", received, "Requests that this node took from another one."),
+        ("omcp_forwards_unreachable_total", unreachable, "Requests whose node was not there."),
+    ];
+    for (name, counter, help) in counters {
+        page.metric(name, "counter", help);
+        page.sample(name, "", counter.load(Ordering::Relaxed));
+    }
 }
 
 fn calls(page: &mut Page, set: &BackendSet) {

@@ -1,5 +1,7 @@
 //! What each page says.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -17,6 +19,7 @@ use crate::backends::BackendSet;
 use crate::backends::stderr::StderrRing;
 use crate::front::body::Body;
 use crate::limits::Limit;
+use crate::members::Members;
 use crate::sync::view::View;
 
 /// Log lines without a `lines` parameter: a screen or two.
@@ -29,6 +32,7 @@ const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4
 pub struct Admin {
     name: String,
     set: BackendSet,
+    members: Arc<Members>,
     view: watch::Receiver<View>,
     stopping: watch::Receiver<bool>,
     limits: Vec<Limit>,
@@ -38,11 +42,12 @@ impl Admin {
     pub fn new(
         name: String,
         set: BackendSet,
+        members: Arc<Members>,
         view: watch::Receiver<View>,
         stopping: watch::Receiver<bool>,
         limits: Vec<Limit>,
     ) -> Self {
-        Self { name, set, view, stopping, limits }
+        Self { name, set, members, view, stopping, limits }
     }
 
     /// Answers a GET.
@@ -111,7 +116,7 @@ impl Admin {
     async fn metrics(&self) -> Response<Body> {
         let statuses = self.set.statuses(None).await.present;
         let view = self.view.borrow().clone();
-        let text = metrics::text(&view, &statuses, &self.set);
+        let text = metrics::text(&view, &statuses, &self.set, &self.members);
         page(StatusCode::OK, METRICS, text)
     }
 

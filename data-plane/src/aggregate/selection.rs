@@ -14,6 +14,9 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// The name of the endpoint of all backends.
+    pub const ALL: &'static str = "*";
+
     /// Reads the query of a URL. Other parameters are none of ours.
     ///
     /// # Errors
@@ -44,7 +47,7 @@ impl Selection {
 
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("*")?;
+        f.write_str(Self::ALL)?;
         if !self.tags.is_empty() {
             write!(f, "?tags={}", self.tags.join(","))?;
         }

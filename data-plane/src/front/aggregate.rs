@@ -14,18 +14,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use omcp_core::McpMessage;
+use omcp_core::runtime::CALL_TIMEOUT;
 use omcp_mcp::admit::{self, LegacyHeaders};
 use omcp_mcp::classify::{Class, Inbound, classify};
 use omcp_mcp::refusal::Refusal;
+use omcp_mcp::token::content::Kept;
 
 use super::body::Body;
-use super::endpoint::{http_method, message, read};
+use super::endpoint::{self, http_method, is_of_session, message, read};
+use super::forward::Forward;
+use super::handles::Named;
 use super::headers::{self, Accepts};
 use super::{Front, batch, relay_legacy, reply};
 use crate::aggregate::{Selection, View};
+use crate::backends::Served;
+use crate::backends::bridge::principal::Principal;
 use crate::clients::Client;
+use crate::members::hop::Hop;
 use crate::session::Session;
 
 pub async fn answer(
@@ -37,8 +45,10 @@ pub async fn answer(
     let accepts = Accepts::of(&parts.headers);
     let answer = async {
         let selection = Selection::of_query(parts.uri.query().unwrap_or(""))?;
-        let inquiry =
-            Inquiry { front, client, selection, method: parts.method, headers: parts.headers, accepts };
+        let principal = super::principal(&parts);
+        let Parts { method, uri, headers, mut extensions, .. } = parts;
+        let hop = extensions.remove::<Hop>();
+        let inquiry = Inquiry { front, client, selection, method, uri, headers, accepts, principal, hop };
         inquiry.answer(body).await
     };
     answer.await.unwrap_or_else(|refusal| reply::refusal(&refusal))
@@ -50,15 +60,29 @@ pub struct Inquiry<'a> {
     pub client: &'a Arc<Client>,
     pub selection: Selection,
     pub method: Method,
+    pub uri: Uri,
     pub headers: HeaderMap,
     pub accepts: Accepts,
+    pub principal: Principal,
+    /// Another node has handed it over.
+    pub hop: Option<Hop>,
 }
 
 impl Inquiry<'_> {
     async fn answer(self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
         let bytes = read(self.front, &self.method, &self.headers, self.accepts, body).await?;
-        let session = self.session();
-        match classify(&self.inbound(&bytes, session.as_deref()))? {
+        self.hop.as_ref().map_or(Ok(()), |hop| hop.check_body(&bytes))?;
+        let name = self.selection.to_string();
+        let named = self.front.named_session(&name, &self.principal, &self.headers, true);
+        let class = classify(&self.inbound(&bytes, &named))?;
+        if let Named::Kept(kept) = &named
+            && is_of_session(&class)
+            && let Some(answer) = self.elsewhere(&name, kept, &bytes).await
+        {
+            return Ok(answer);
+        }
+        let session = named.here();
+        match class {
             Class::Modern(envelope) => Box::pin(modern::answer(self, message(bytes, envelope))).await,
             Class::LegacyInitialize(envelope) => Ok(legacy::initialize(&self, &message(bytes, envelope))),
             Class::Legacy(envelope) | Class::LegacyResponse(envelope) => {
@@ -79,19 +103,38 @@ impl Inquiry<'_> {
         self.front.views.view(&self.selection)
     }
 
-    fn session(&self) -> Option<Arc<Session>> {
-        let id = headers::value(&self.headers, headers::SESSION_ID)?;
-        self.front.sessions.get(id, &self.selection.to_string())
+    /// A modern request to one of the backends, as if it had come to the backend's own endpoint.
+    pub async fn leg(&self, served: Arc<Served>, headers: HeaderMap, request: McpMessage) -> Response<Body> {
+        let Self { front, client, principal, accepts, .. } = self;
+        endpoint::modern(front, served, client, principal, headers, *accepts, request).await
     }
 
-    fn inbound<'b>(&'b self, body: &'b Bytes, session: Option<&Session>) -> Inbound<'b> {
+    /// The answer of the node on which a session lives, if that is another one, and there.
+    async fn elsewhere(&self, name: &str, kept: &Kept, body: &Bytes) -> Option<Response<Body>> {
+        if kept.owner == self.front.members.me() || self.hop.is_some() {
+            return None;
+        }
+        let request = Forward {
+            front: self.front,
+            backend: name,
+            principal: &self.principal,
+            method: &self.method,
+            uri: &self.uri,
+            headers: &self.headers,
+            body,
+            call_max: CALL_TIMEOUT,
+        };
+        Box::pin(request.to(kept.owner)).await
+    }
+
+    fn inbound<'b>(&'b self, body: &'b Bytes, named: &Named) -> Inbound<'b> {
         let given = &self.headers;
         Inbound {
             method: http_method(&self.method),
             protocol_version_header: headers::value(given, headers::PROTOCOL_VERSION),
             session_header: headers::value(given, headers::SESSION_ID),
             accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
-            session_revision: session.map(Session::revision),
+            session_revision: named.revision(),
             legacy_sse: false,
             body,
         }
@@ -109,7 +152,7 @@ impl Inquiry<'_> {
     fn delete(&self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_delete(&self.legacy_headers())?;
         let session = self.need(session)?;
-        self.front.sessions.end(session.id(), session.backend());
+        self.front.sessions.end(&session);
         Ok(reply::empty(StatusCode::OK))
     }
 

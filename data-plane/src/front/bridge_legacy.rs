@@ -8,11 +8,11 @@ use http::{HeaderValue, Response};
 use omcp_core::{GatewayError, McpMessage};
 
 use super::body::Body;
+use super::handles::Opener;
 use super::{Front, headers, random_id, reply};
 use crate::backends::Served;
 use crate::backends::bridge::legacy_session::BridgedSession;
 use crate::backends::lane::{Event, Inbox, Labels, Sink, again};
-use crate::clients::Client;
 use crate::session::Session;
 use crate::session::link::Link;
 use crate::session::stream_log::StreamLog;
@@ -21,13 +21,13 @@ use crate::session::stream_log::StreamLog;
 pub async fn initialize(
     front: &Front,
     served: &Arc<Served>,
-    client: &Arc<Client>,
+    opener: Opener<'_>,
     request: &McpMessage,
 ) -> Response<Body> {
     let Some(labels) = Labels::of(request) else {
         return reply::accepted();
     };
-    match handshake(front, served, client, request).await {
+    match handshake(front, served, opener, request).await {
         Ok((answer, session)) => {
             let mut response = reply::json(answer);
             if let Some(session) = session {
@@ -47,13 +47,13 @@ pub async fn initialize(
 }
 
 /// The answer, and the session if there is one now.
-async fn handshake(
+pub(super) async fn handshake(
     front: &Front,
     served: &Arc<Served>,
-    client: &Arc<Client>,
+    opener: Opener<'_>,
     request: &McpMessage,
 ) -> Result<(Bytes, Option<Arc<Session>>), GatewayError> {
-    let room = front.sessions.room(client)?;
+    let room = front.sessions.room(opener.client)?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
     let bridge = bridge(served, general.clone()).await?;
     let inbox = Inbox::new();
@@ -71,8 +71,9 @@ async fn handshake(
         return Ok((answer, None));
     };
     let link = Link::Bridge(bridge);
-    let (id, revision) = (front.new_session_id(), seed.revision);
-    let session = Session::new(id, served.clone(), link, revision, general, room, None);
+    let revision = seed.revision;
+    let handle = opener.handle(front, served, revision, request)?;
+    let session = Session::new(handle, served.clone(), link, revision, general, room, None);
     Ok((answer, Some(Arc::new(session))))
 }
 

@@ -1,5 +1,6 @@
 //! Mode X for modern clients: a backend that knows sessions only.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,13 +10,14 @@ use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::failure::Reason;
 use omcp_mcp::bridge::message::Message;
-use omcp_mcp::bridge::state::{RequestState, Resume};
+use omcp_mcp::bridge::state::Resume;
 use omcp_mcp::envelope::Kind;
+use omcp_mcp::token::content::NodeTag;
 use omcp_mcp::{json, methods, sse};
 
 use super::body::{Body, Events};
 use super::headers::Accepts;
-use super::request_states::RequestStates;
+use super::request_states::{Opened, RequestStates};
 use super::{Front, events, reply};
 use crate::backends::Served;
 use crate::backends::bridge::legacy_lane::{Exchanged, Heard, LegacyLane};
@@ -32,6 +34,7 @@ const SESSION_LOST_LEN_MAX: usize = 4 * 1024;
 pub async fn relay(
     front: &Front,
     served: &Arc<Served>,
+    principal: Principal,
     message: McpMessage,
     accepts: Accepts,
 ) -> Response<Body> {
@@ -39,7 +42,6 @@ pub async fn relay(
     if message.envelope().kind() != Kind::Request {
         return reply::accepted();
     }
-    let principal = Principal::anonymous();
     let id = message.id().map(Bytes::copy_from_slice).unwrap_or_default();
     let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
     let mut attempt = 1;
@@ -79,6 +81,25 @@ fn is_session_lost(heard: &Option<Heard>) -> bool {
         && lost().is_some_and(|answer| answer["error"]["data"]["reason"] == "session_lost")
 }
 
+/// The node on which the call waits that a request goes on with, if that is another one.
+pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpMessage) -> Option<NodeTag> {
+    let state = request_state(Message::new(message.bytes(), message.envelope()))?;
+    match front.request_states.open(principal, backend, &state) {
+        Ok(Opened::Elsewhere(owner)) => Some(owner),
+        _ => None,
+    }
+}
+
+/// What is said of a call whose node is gone.
+pub fn lost(message: &McpMessage) -> Response<Body> {
+    reply::json(Reason::InteractionLost.state_answer(message.id().unwrap_or(b"null")))
+}
+
+fn request_state(request: Message<'_>) -> Option<Cow<'_, str>> {
+    let state = request.param("requestState").filter(|_| methods::is_multi_round_trip(request.method()))?;
+    Some(json::text(state).unwrap_or_default())
+}
+
 /// Finds the lane and starts the request on it.
 async fn begin(
     front: &Front,
@@ -88,27 +109,23 @@ async fn begin(
 ) -> Result<Result<(LegacyLane, Exchanged), Reason>, GatewayError> {
     let request = Message::new(message.bytes(), message.envelope());
     let interactive = methods::is_multi_round_trip(request.method());
-    let state = request.param("requestState").filter(|_| interactive);
-    let resumed = match state {
-        None => None,
-        Some(raw) => {
-            let name = json::text(raw).unwrap_or_default();
-            match front.request_states.open(principal, served.name().as_str(), &name) {
-                Ok(resumed) => Some(resumed),
-                Err(reason) => return Ok(Err(reason)),
-            }
+    let state = request_state(request);
+    let opened = state.map(|state| front.request_states.open(principal, served.name().as_str(), &state));
+    let resume = match opened {
+        None => Resume::First,
+        Some(Ok(Opened::Again(state))) => Resume::With(state),
+        Some(Ok(Opened::Waiting(lane, state))) => {
+            let exchanged = lane.request(message, Resume::With(state), None)?;
+            return Ok(Ok((lane, exchanged)));
         }
+        // It was handed over already, by a node that knows no better.
+        Some(Ok(Opened::Elsewhere(_))) => return Ok(Err(Reason::InteractionLost)),
+        Some(Err(reason)) => return Ok(Err(reason)),
     };
-    let (lane, claim, resume) = match resumed {
-        Some((lane, state @ RequestState::Suspended { .. })) => (lane, None, Resume::With(state)),
-        other => {
-            let capabilities = ClientCapabilities::of_modern(request);
-            let info = message.envelope().client_info_range().map(|at| &message.bytes()[at]);
-            let info = info.unwrap_or(ANONYMOUS);
-            let (lane, claim) = served.legacy_lane(principal, capabilities, info, interactive).await?;
-            (lane, claim, other.map_or(Resume::First, |(_, state)| Resume::With(state)))
-        }
-    };
+    let capabilities = ClientCapabilities::of_modern(request);
+    let info = message.envelope().client_info_range().map(|at| &message.bytes()[at]);
+    let info = info.unwrap_or(ANONYMOUS);
+    let (lane, claim) = served.legacy_lane(principal, capabilities, info, interactive).await?;
     let exchanged = lane.request(message, resume, claim)?;
     Ok(Ok((lane, exchanged)))
 }
@@ -159,9 +176,12 @@ impl Call {
         match heard {
             Some(Heard::Answer { status, message }) => (status, message),
             Some(Heard::Suspended(asked)) => {
-                let name =
+                let sealed =
                     states.seal(&self.principal, &self.backend, self.lane.clone(), asked.state.clone());
-                (200, asked.answer(&name))
+                match sealed {
+                    Ok(state) => (200, asked.answer(&state)),
+                    Err(error) => (200, failure::message(&self.id, &self.backend, &error).into()),
+                }
             }
             Some(Heard::Message(_)) | None => {
                 let error = GatewayError::closed("the connection to the backend has ended");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use omcp_core::McpMessage;
 use omcp_mcp::admit::{self, LegacyHeaders};
@@ -13,13 +13,18 @@ use omcp_mcp::envelope::{Envelope, Kind};
 use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::Revision;
+use omcp_mcp::token::content::Kept;
 
 use super::body::{self, Body};
+use super::forward::Forward;
+use super::handles::{Named, Opener, Renamed};
 use super::headers::{self, Accepts};
 use super::transparent::{Passage, View};
-use super::{Front, batch, bridge_legacy, bridge_modern, relay_legacy, relay_modern, reply};
+use super::{Front, batch, bridge_legacy, bridge_modern, relay_legacy, relay_modern, reopen, reply};
+use crate::backends::bridge::principal::Principal;
 use crate::backends::{Eras, Served};
 use crate::clients::Client;
+use crate::members::hop::Hop;
 use crate::session::Session;
 use crate::upstream::Upstream;
 
@@ -34,7 +39,22 @@ pub async fn answer(
     body: &mut Incoming,
 ) -> Response<Body> {
     let accepts = Accepts::of(&parts.headers);
-    let inquiry = Inquiry { front, served, client, method: parts.method, headers: parts.headers, accepts };
+    let principal = super::principal(&parts);
+    let Parts { method, headers, uri, mut extensions, .. } = parts;
+    let hop = extensions.remove::<Hop>();
+    let inquiry = Inquiry {
+        front,
+        served,
+        client,
+        method,
+        uri,
+        headers,
+        accepts,
+        principal,
+        hop,
+        renamed: None,
+        stranger: false,
+    };
     inquiry.answer(body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
@@ -43,11 +63,26 @@ pub async fn modern(
     front: &Front,
     served: Arc<Served>,
     client: &Arc<Client>,
+    principal: &Principal,
     headers: HeaderMap,
     accepts: Accepts,
     request: McpMessage,
 ) -> Response<Body> {
-    let inquiry = Inquiry { front, served, client, method: Method::POST, headers, accepts };
+    // Where a node that it is handed over to finds the backend.
+    let uri = Uri::try_from(format!("/mcp/{}", served.name())).unwrap_or_default();
+    let inquiry = Inquiry {
+        front,
+        served,
+        client,
+        method: Method::POST,
+        uri,
+        headers,
+        accepts,
+        principal: principal.clone(),
+        hop: None,
+        renamed: None,
+        stranger: false,
+    };
     inquiry.admitted(request).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
@@ -80,8 +115,16 @@ struct Inquiry<'a> {
     served: Arc<Served>,
     client: &'a Arc<Client>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
     accepts: Accepts,
+    principal: Principal,
+    /// Another node has handed it over.
+    hop: Option<Hop>,
+    /// The HTTP server's session that it names.
+    renamed: Option<Renamed>,
+    /// It names a session, and that is none, or somebody else's.
+    stranger: bool,
 }
 
 impl Inquiry<'_> {
@@ -94,9 +137,22 @@ impl Inquiry<'_> {
                 None => return Ok(reply::unknown_backend(self.served.name().as_str())),
             }
         }
-        let session = self.session();
+        if let Some(hop) = &self.hop {
+            hop.check_body(&bytes)?;
+        }
+        let named = self.named();
+        let class = classify(&self.inbound(&bytes, &named))?;
+        let session = match named {
+            Named::Kept(kept) if is_of_session(&class) => {
+                match Box::pin(self.elsewhere(&kept, &bytes)).await? {
+                    Ok(session) => Some(session),
+                    Err(answer) => return Ok(answer),
+                }
+            }
+            named => self.session(named),
+        };
         // Boxed, so that the future of every request is as small as its own mode needs.
-        match classify(&self.inbound(&bytes, session.as_deref()))? {
+        match class {
             Class::Modern(envelope) => Box::pin(self.modern(message(bytes, envelope))).await,
             Class::LegacyInitialize(envelope) => Box::pin(self.initialize(message(bytes, envelope))).await,
             Class::Legacy(envelope) | Class::LegacyResponse(envelope) => {
@@ -109,24 +165,79 @@ impl Inquiry<'_> {
         }
     }
 
-    /// The session named by the request, if this node holds it. An HTTP server of the client's era has
-    /// sessions of its own.
-    fn session(&self) -> Option<Arc<Session>> {
-        if self.served.upstream().is_some() && self.served.eras().is_some_and(|eras| eras.legacy) {
-            return None;
-        }
-        let id = headers::value(&self.headers, headers::SESSION_ID)?;
-        self.front.sessions.get(id, self.served.name().as_str())
+    /// What the request names as its session. An HTTP server of the client's era has sessions of its own.
+    fn named(&self) -> Named {
+        let passes = self.served.upstream().is_some() && self.served.eras().is_some_and(|eras| eras.legacy);
+        self.front.named_session(self.served.name().as_str(), &self.principal, &self.headers, !passes)
     }
 
-    fn inbound<'b>(&'b self, body: &'b [u8], session: Option<&Session>) -> Inbound<'b> {
+    /// The session, if it lives here. One of the HTTP server goes by the name that the server knows.
+    fn session(&mut self, named: Named) -> Option<Arc<Session>> {
+        match named {
+            Named::Here(session) => return Some(session),
+            Named::Upstream(renamed) => {
+                self.headers.insert(headers::SESSION_ID, renamed.theirs.clone());
+                self.renamed = Some(renamed);
+            }
+            Named::Unknown | Named::Kept(_) => self.stranger = true,
+            Named::Nothing => {}
+        }
+        None
+    }
+
+    /// The answer of the node on which a session lives; or the session, opened anew here.
+    ///
+    /// # Errors
+    /// Its node is gone, or has ended it.
+    async fn elsewhere(
+        &self,
+        kept: &Kept,
+        body: &Bytes,
+    ) -> Result<Result<Arc<Session>, Response<Body>>, Refusal> {
+        let (members, request) = (&self.front.members, self.forward(body));
+        let mine = kept.owner == members.me() || self.hop.is_some();
+        if !mine && let Some(answer) = request.to(kept.owner).await {
+            return Ok(Err(answer));
+        }
+        if !reopen::is_possible(self.front, &self.served, kept) {
+            return Err(Refusal::session_not_found());
+        }
+        let heirs = if mine { Vec::new() } else { members.heirs(&kept.id, kept.owner) };
+        for heir in heirs.into_iter().take_while(|heir| *heir != members.me()) {
+            if let Some(answer) = request.to(heir).await {
+                return Ok(Err(answer));
+            }
+        }
+        let text = headers::value(&self.headers, headers::SESSION_ID).unwrap_or_default();
+        let opened = reopen::session(self.front, &self.served, self.opener(), text, kept).await;
+        Ok(opened.map_err(|error| request.failed(&error)))
+    }
+
+    fn forward<'b>(&'b self, body: &'b Bytes) -> Forward<'b> {
+        Forward {
+            front: self.front,
+            backend: self.served.name().as_str(),
+            principal: &self.principal,
+            method: &self.method,
+            uri: &self.uri,
+            headers: &self.headers,
+            body,
+            call_max: self.served.call_max(),
+        }
+    }
+
+    fn opener(&self) -> Opener<'_> {
+        Opener { client: self.client, principal: &self.principal, again: None }
+    }
+
+    fn inbound<'b>(&'b self, body: &'b [u8], named: &Named) -> Inbound<'b> {
         let given = &self.headers;
         Inbound {
             method: http_method(&self.method),
             protocol_version_header: headers::value(given, headers::PROTOCOL_VERSION),
             session_header: headers::value(given, headers::SESSION_ID),
             accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
-            session_revision: self.session_revision(session),
+            session_revision: self.session_revision(named),
             legacy_sse: false,
             body,
         }
@@ -134,9 +245,9 @@ impl Inquiry<'_> {
 
     /// What an HTTP server's session has negotiated can only be guessed: by the header, which
     /// 2025-03-26 did not have.
-    fn session_revision(&self, session: Option<&Session>) -> Option<Revision> {
-        if session.is_some() || self.served.upstream().is_none() {
-            return session.map(Session::revision);
+    fn session_revision(&self, named: &Named) -> Option<Revision> {
+        if named.revision().is_some() || self.served.upstream().is_none() {
+            return named.revision();
         }
         match headers::value(&self.headers, headers::PROTOCOL_VERSION) {
             Some(version) => Revision::parse(version),
@@ -144,7 +255,9 @@ impl Inquiry<'_> {
         }
     }
 
-    async fn modern(self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn modern(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+        // Of another era: it is ignored.
+        self.headers.remove(headers::SESSION_ID);
         let view = View(&self.headers);
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
         self.admitted(message).await
@@ -160,13 +273,23 @@ impl Inquiry<'_> {
         };
         if !eras.modern {
             self.check_params(&message)?;
-            return Ok(bridge_modern::relay(self.front, &self.served, message, self.accepts).await);
+            return Ok(self.bridge(message).await);
         }
         if let Some(upstream) = self.served.upstream().cloned() {
             return Ok(self.passage(&upstream).modern(&message).await);
         }
         self.check_params(&message)?;
         Ok(relay_modern::relay(&self.served, message, self.accepts, self.front).await)
+    }
+
+    /// The backend knows sessions only. A call that waits on another node goes on there.
+    async fn bridge(self, message: McpMessage) -> Response<Body> {
+        let owner = bridge_modern::owner(self.front, self.served.name().as_str(), &self.principal, &message);
+        if let Some(owner) = owner.filter(|_| self.hop.is_none()) {
+            let answer = Box::pin(self.forward(message.bytes()).to(owner)).await;
+            return answer.unwrap_or_else(|| bridge_modern::lost(&message));
+        }
+        bridge_modern::relay(self.front, &self.served, self.principal, message, self.accepts).await
     }
 
     /// A pipe sees no headers, so what they promise about the arguments is checked here.
@@ -189,21 +312,24 @@ impl Inquiry<'_> {
     }
 
     async fn initialize(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+        self.headers.remove(headers::SESSION_ID);
+        (self.renamed, self.stranger) = (None, false);
         let eras = match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
             Ok(eras) => eras,
         };
-        let served = self.served.clone();
+        let (served, principal) = (self.served.clone(), self.principal.clone());
+        let opener = Opener { client: self.client, principal: &principal, again: None };
         if served.speaks_legacy(eras) == Some(false) {
-            return Ok(bridge_legacy::initialize(self.front, &served, self.client, &message).await);
+            return Ok(bridge_legacy::initialize(self.front, &served, opener, &message).await);
         }
         let response = match served.upstream().cloned() {
             Some(upstream) => self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await,
-            None => relay_legacy::initialize(self.front, &served, self.client, &message).await,
+            None => relay_legacy::initialize(self.front, &served, opener.clone(), &message).await,
         };
         // Nobody had asked this modern backend for a handshake yet, and it has none.
         if !eras.legacy && response.status().is_client_error() {
-            return Ok(bridge_legacy::initialize(self.front, &served, self.client, &message).await);
+            return Ok(bridge_legacy::initialize(self.front, &served, opener, &message).await);
         }
         Ok(response)
     }
@@ -247,7 +373,10 @@ impl Inquiry<'_> {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
-        self.front.sessions.end(session.id(), session.backend());
+        self.front.sessions.end(&session);
+        if let Some(id) = session.handle().reopenable {
+            self.front.members.ended().end(id);
+        }
         Ok(reply::empty(StatusCode::OK))
     }
 
@@ -262,14 +391,15 @@ impl Inquiry<'_> {
 
     /// The HTTP server, if it has legacy sessions of its own; those of a bridge are ours.
     fn passes(&self) -> Option<Arc<Upstream>> {
-        let upstream = self.served.upstream().cloned()?;
+        let upstream = self.served.upstream().cloned().filter(|_| !self.stranger)?;
         let bridged = self.served.eras().is_some_and(|eras| self.served.speaks_legacy(eras) == Some(false));
         (!bridged).then_some(upstream)
     }
 
     fn passage<'b>(&'b mut self, upstream: &'b Upstream) -> Passage<'b> {
         let headers = std::mem::take(&mut self.headers);
-        Passage { served: &self.served, upstream, method: self.method.clone(), headers, front: self.front }
+        let (method, renamed, principal) = (self.method.clone(), self.renamed.take(), &self.principal);
+        Passage { served: &self.served, upstream, method, headers, front: self.front, principal, renamed }
     }
 
     /// An HTTP server may do without sessions; whether it does is its own affair.
@@ -293,6 +423,18 @@ impl Inquiry<'_> {
             _ => reply::accepted(),
         }
     }
+}
+
+/// Whether it concerns a session that there is already.
+pub fn is_of_session(class: &Class) -> bool {
+    matches!(
+        class,
+        Class::Legacy(_)
+            | Class::LegacyResponse(_)
+            | Class::LegacyBatch
+            | Class::LegacyStream
+            | Class::LegacyDelete
+    )
 }
 
 /// Whitespace with raw newlines is removed: further on one line is one message.

@@ -9,6 +9,8 @@
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
 //! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
 //!   ([`request_states`])
+//! - [`handles`], [`forward`], [`reopen`]: what clients carry, requests that another node has to answer, and
+//!   sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
 //! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
 //! - [`server`]: the accept loop ([`stall`], [`overload`])
@@ -21,7 +23,9 @@ pub mod bridge_modern;
 pub mod config;
 pub mod endpoint;
 pub mod events;
+pub mod forward;
 pub mod guard;
+pub mod handles;
 pub mod headers;
 pub mod log_filter;
 pub mod overload;
@@ -29,6 +33,7 @@ pub mod owed;
 pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
+pub mod reopen;
 pub mod reply;
 pub mod request_states;
 pub mod route;
@@ -44,14 +49,18 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue,
     ORIGIN, VARY,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use tokio::sync::watch;
 
 use crate::aggregate::{Selection, Views};
+use crate::backends::bridge::principal::Principal;
 use crate::backends::{Served, Table};
 use crate::clients::Client;
+use crate::members::Members;
+use crate::members::hop::Hop;
 use crate::session::Sessions;
 use omcp_mcp::refusal::Refusal;
 
@@ -75,17 +84,31 @@ pub struct Front {
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) overload: Overload,
     pub(crate) views: Arc<Views>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) turns: reopen::Turns,
     table: Arc<Table>,
 }
 
 impl Front {
-    pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>) -> Self {
+    pub fn new(table: Arc<Table>, config: FrontConfig, trust: Arc<Trust>, members: Arc<Members>) -> Self {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
         let stopping = watch::Sender::new(false);
-        let (sse_clients, request_states) = (SseClients::default(), RequestStates::default());
+        let (sse_clients, request_states) = (SseClients::default(), RequestStates::new(members.clone()));
         let overload = Overload::new(config.memory_max);
         let views = Arc::new(Views::new(table.clone()));
-        Self { config, trust, sessions, sse_clients, request_states, stopping, overload, views, table }
+        Self {
+            config,
+            trust,
+            sessions,
+            sse_clients,
+            request_states,
+            stopping,
+            overload,
+            views,
+            members,
+            turns: Default::default(),
+            table,
+        }
     }
 
     /// Answers one request that passed the guard.
@@ -106,9 +129,7 @@ impl Front {
             }
             Route::SseAggregate => self.sse_aggregate(client, &parts),
             Route::Sse(name) => match self.table.get(name) {
-                Some(served) => {
-                    Box::pin(self.sse_client(&served, client, &parts.method, &parts.headers)).await
-                }
+                Some(served) => Box::pin(self.sse_client(&served, client, &parts)).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
             Route::SseMessage(name) => Box::pin(sse_client::post(self, Some(name), &parts, &mut body)).await,
@@ -129,25 +150,19 @@ impl Front {
         self.table.get(name)
     }
 
-    async fn sse_client(
-        &self,
-        served: &Arc<Served>,
-        client: &Arc<Client>,
-        method: &Method,
-        headers: &HeaderMap,
-    ) -> Response<Body> {
-        match self.refuses_sse(method, headers) {
+    async fn sse_client(&self, served: &Arc<Served>, client: &Arc<Client>, parts: &Parts) -> Response<Body> {
+        match self.refuses_sse(&parts.method, &parts.headers) {
             Some(refusal) => refusal,
-            None => sse_client::open(self, served, client).await,
+            None => sse_client::open(self, served, client, &principal(parts)).await,
         }
     }
 
-    fn sse_aggregate(&self, client: &Arc<Client>, parts: &http::request::Parts) -> Response<Body> {
+    fn sse_aggregate(&self, client: &Arc<Client>, parts: &Parts) -> Response<Body> {
         if let Some(refusal) = self.refuses_sse(&parts.method, &parts.headers) {
             return refusal;
         }
         match Selection::of_query(parts.uri.query().unwrap_or("")) {
-            Ok(selection) => sse_client::open_aggregate(self, selection, client),
+            Ok(selection) => sse_client::open_aggregate(self, selection, client, &principal(parts)),
             Err(refusal) => reply::refusal(&refusal),
         }
     }
@@ -161,11 +176,11 @@ impl Front {
         }
         self.overload.refuses_streams().then(reply::overloaded)
     }
+}
 
-    /// 128 random bits in visible ASCII: possession is the only proof of a session.
-    pub(crate) fn new_session_id(&self) -> String {
-        random_id()
-    }
+/// On whose behalf a request is made: as another node says, or nobody in particular.
+pub(crate) fn principal(parts: &Parts) -> Principal {
+    parts.extensions.get::<Hop>().map_or_else(Principal::anonymous, |hop| hop.principal.clone())
 }
 
 /// 128 random bits in visible ASCII.

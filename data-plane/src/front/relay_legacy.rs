@@ -13,12 +13,12 @@ use omcp_mcp::revision::{Era, Revision};
 use super::body::Body;
 use super::config::FrontConfig;
 use super::events::{self, Follow};
+use super::handles::Opener;
 use super::headers::{self, Accepts};
 use super::{Front, reply};
 use crate::backends::Served;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
-use crate::clients::Client;
 use crate::session::event_id::{EventId, GENERAL, StreamId};
 use crate::session::link::Link;
 use crate::session::stream_log::StreamLog;
@@ -31,13 +31,13 @@ pub const HANDSHAKE_TIMEOUT: std::time::Duration = std::time::Duration::from_sec
 pub async fn initialize(
     front: &Front,
     served: &Arc<Served>,
-    client: &Arc<Client>,
+    opener: Opener<'_>,
     request: &McpMessage,
 ) -> Response<Body> {
     let Some(labels) = Labels::of(request) else {
         return reply::accepted();
     };
-    match handshake(front, served, client, request).await {
+    match handshake(front, served, opener, request).await {
         Ok((answer, None)) => refused(served, &labels, &answer),
         Ok((answer, Some(session))) => {
             let mut response = reply::json(labels.restore_response(&answer));
@@ -63,15 +63,16 @@ fn refused(served: &Served, labels: &Labels, answer: &McpMessage) -> Response<Bo
     reply::json_with_status(status, labels.restore_response(answer))
 }
 
-async fn handshake(
+/// The answer, and the session if there is one now.
+pub(super) async fn handshake(
     front: &Front,
     served: &Arc<Served>,
-    client: &Arc<Client>,
+    opener: Opener<'_>,
     request: &McpMessage,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
-    let room = front.sessions.room(client)?;
+    let room = front.sessions.room(opener.client)?;
     if served.shares_sessions() {
-        return join(front, served, room).await;
+        return join(front, served, opener, request, room).await;
     }
     let Opened { connection, slot } = served.session_connection().await?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
@@ -83,8 +84,9 @@ async fn handshake(
         lane.close();
         return Ok((answer, None));
     };
-    let (id, link) = (front.new_session_id(), Link::Lane(lane));
-    let session = Session::new(id, served.clone(), link, revision, general, room, None);
+    let handle = opener.handle(front, served, revision, request)?;
+    let link = Link::Lane(lane);
+    let session = Session::new(handle, served.clone(), link, revision, general, room, None);
     Ok((answer, Some(Arc::new(session))))
 }
 
@@ -92,6 +94,8 @@ async fn handshake(
 async fn join(
     front: &Front,
     served: &Arc<Served>,
+    opener: Opener<'_>,
+    request: &McpMessage,
     room: Room,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
     let shared = served.shared_legacy(HANDSHAKE_TIMEOUT).await?;
@@ -100,8 +104,9 @@ async fn join(
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
     let listener: Arc<dyn Sink> = general.clone();
     shared.listen(&listener);
-    let (id, link) = (front.new_session_id(), Link::Lane(shared.lane().clone()));
-    let session = Session::new(id, served.clone(), link, revision, general, room, Some(shared));
+    let handle = opener.handle(front, served, revision, request)?;
+    let link = Link::Lane(shared.lane().clone());
+    let session = Session::new(handle, served.clone(), link, revision, general, room, Some(shared));
     Ok((answer, Some(Arc::new(session))))
 }
 

@@ -1,17 +1,23 @@
-//! [`RequestStates`]: what modern clients carry from one round of a call to the next. They hold a name;
-//! what it stands for stays here, with whom and what it was given for.
+//! [`RequestStates`]: what modern clients carry from one round of a call to the next, sealed. A call that
+//! waits is kept here, and its state names it and this node; one that is only sent again is all in its state,
+//! which any node can read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use omcp_core::GatewayError;
 use omcp_mcp::bridge::failure::Reason;
 use omcp_mcp::bridge::limits::SUSPENSION_MS;
 use omcp_mcp::bridge::state::RequestState;
+use omcp_mcp::token::content::{self, HandleId, NodeTag};
+use omcp_mcp::token::{Binding, Purpose};
 use tokio::time::Instant;
 
 use crate::backends::bridge::legacy_lane::LegacyLane;
 use crate::backends::bridge::principal::Principal;
+use crate::members::Members;
+use crate::members::keys::random;
 
 /// States kept on a node; the oldest give way. A client that comes back later starts its call again.
 const STATES_MAX: usize = 16 * 1024;
@@ -19,65 +25,137 @@ const STATES_MAX: usize = 16 * 1024;
 const LIFETIME: Duration = Duration::from_millis(SUSPENSION_MS);
 
 /// A handle on all states of a node. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct RequestStates(Arc<Mutex<Kept>>);
+#[derive(Clone)]
+pub struct RequestStates {
+    kept: Arc<Mutex<Kept>>,
+    members: Arc<Members>,
+}
 
 #[derive(Default)]
 struct Kept {
-    by_name: HashMap<String, Entry>,
-    by_age: VecDeque<(Instant, String)>,
+    by_id: HashMap<HandleId, Entry>,
+    by_age: VecDeque<(Instant, HandleId)>,
 }
 
 #[derive(Clone)]
 struct Entry {
-    principal: Principal,
-    backend: String,
     lane: LegacyLane,
     state: RequestState,
 }
 
+/// What a state stands for.
+pub enum Opened {
+    /// A call that waits on this lane.
+    Waiting(LegacyLane, RequestState),
+    /// A call to be sent again.
+    Again(RequestState),
+    /// A call that waits on another node.
+    Elsewhere(NodeTag),
+}
+
+fn binding<'a>(backend: &'a str, principal: &'a Principal) -> Binding<'a> {
+    Binding { purpose: Purpose::RequestState, endpoint: backend, principal: principal.as_str() }
+}
+
 impl RequestStates {
-    /// Keeps a state and names it.
+    pub fn new(members: Arc<Members>) -> Self {
+        Self { kept: Arc::default(), members }
+    }
+
+    /// Seals a state for its client.
+    ///
+    /// # Errors
+    /// There is no randomness.
     pub fn seal(
         &self,
         principal: &Principal,
         backend: &str,
         lane: LegacyLane,
         state: RequestState,
-    ) -> String {
-        let name = super::random_id();
-        let entry = Entry { principal: principal.clone(), backend: backend.to_owned(), lane, state };
+    ) -> Result<String, GatewayError> {
+        let content = match state {
+            RequestState::Resend { request } => content::RequestState::Resend { request },
+            state @ RequestState::Suspended { .. } => {
+                let id = random()?;
+                self.keep(id, Entry { lane, state });
+                content::RequestState::Kept { owner: self.members.me(), id }
+            }
+        };
+        self.members.keys().seal(binding(backend, principal), LIFETIME, &content.to_bytes())
+    }
+
+    fn keep(&self, id: HandleId, entry: Entry) {
         let now = Instant::now();
         let mut kept = self.lock();
         while kept.by_age.len() >= STATES_MAX || kept.by_age.front().is_some_and(|(until, _)| *until <= now) {
             let oldest = kept.by_age.pop_front();
-            oldest.and_then(|(_, name)| kept.by_name.remove(&name));
+            oldest.and_then(|(_, id)| kept.by_id.remove(&id));
         }
-        kept.by_age.push_back((now + LIFETIME, name.clone()));
-        kept.by_name.insert(name.clone(), entry);
-        name
+        kept.by_age.push_back((now + LIFETIME, id));
+        kept.by_id.insert(id, entry);
     }
 
-    /// What a name stands for, and the lane that gave it.
+    /// What a state stands for.
     ///
     /// # Errors
-    /// One for every name that is none, or is somebody else's; another for a lane that is gone.
-    pub fn open(
-        &self,
-        principal: &Principal,
-        backend: &str,
-        name: &str,
-    ) -> Result<(LegacyLane, RequestState), Reason> {
-        let entry = self.lock().by_name.get(name).cloned();
-        let mine = |entry: &Entry| entry.principal == *principal && entry.backend == backend;
-        let Entry { lane, state, .. } = entry.filter(mine).ok_or(Reason::InvalidRequestState)?;
-        match state {
-            RequestState::Suspended { .. } if !lane.is_open() => Err(Reason::InteractionLost),
-            state => Ok((lane, state)),
+    /// One for everything that is no state, or is somebody else's; another for a call whose lane is gone.
+    pub fn open(&self, principal: &Principal, backend: &str, state: &str) -> Result<Opened, Reason> {
+        let content = self.members.keys().open(binding(backend, principal), state);
+        let content = content.and_then(|content| content::RequestState::from_bytes(&content));
+        let (owner, id) = match content.ok_or(Reason::InvalidRequestState)? {
+            content::RequestState::Resend { request } => {
+                return Ok(Opened::Again(RequestState::Resend { request }));
+            }
+            content::RequestState::Kept { owner, id } => (owner, id),
+        };
+        if owner != self.members.me() {
+            return Ok(Opened::Elsewhere(owner));
         }
+        // What a node has kept is gone with it, or with its time.
+        let Entry { lane, state } = self.lock().by_id.get(&id).cloned().ok_or(Reason::InteractionLost)?;
+        if lane.is_open() { Ok(Opened::Waiting(lane, state)) } else { Err(Reason::InteractionLost) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use omcp_mcp::bridge::state::Fingerprint;
+
+    use super::*;
+
+    fn states(name: &str) -> RequestStates {
+        RequestStates::new(Arc::new(Members::alone(name).unwrap()))
+    }
+
+    fn sealed(states: &RequestStates, content: &content::RequestState) -> String {
+        let alice = Principal::named("alice");
+        states.members.keys().seal(binding("b", &alice), LIFETIME, &content.to_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_state_says_who_can_go_on_with_it() {
+        let states = states("here");
+        let (alice, bob) = (Principal::named("alice"), Principal::named("bob"));
+        let request = Fingerprint::from_bytes([1; 32]);
+        let again = sealed(&states, &content::RequestState::Resend { request });
+        let opened = states.open(&alice, "b", &again);
+        assert!(
+            matches!(opened, Ok(Opened::Again(RequestState::Resend { request: found })) if found == request)
+        );
+        let owner = NodeTag::of("elsewhere");
+        let far = sealed(&states, &content::RequestState::Kept { owner, id: [1; 16] });
+        assert!(matches!(states.open(&alice, "b", &far), Ok(Opened::Elsewhere(found)) if found == owner));
+        let gone = sealed(&states, &content::RequestState::Kept { owner: NodeTag::of("here"), id: [1; 16] });
+        assert!(matches!(states.open(&alice, "b", &gone), Err(Reason::InteractionLost)));
+        for (principal, backend, state) in
+            [(&bob, "b", &again), (&alice, "c", &again), (&bob, "b", &far), (&bob, "b", &gone)]
+        {
+            let refused = states.open(principal, backend, state);
+            assert!(matches!(refused, Err(Reason::InvalidRequestState)), "{backend}");
+        }
     }
 }

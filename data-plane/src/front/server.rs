@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, ready};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -24,7 +25,8 @@ use super::stall::Stalling;
 use super::{Front, reply};
 use crate::acceptor::Acceptor;
 use crate::backends::Table;
-use crate::clients::{Client, Clients, Holding};
+use crate::clients::{Client, Clients, Held, Holding};
+use crate::members::{Members, hop};
 
 /// Serves MCP on `listener` until `shutdown` turns true; then lets requests finish for
 /// `config.drain_timeout` and ends all sessions.
@@ -35,10 +37,11 @@ pub async fn serve(
     listener: TcpListener,
     table: Arc<Table>,
     config: FrontConfig,
+    members: Arc<Members>,
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let trust = Arc::new(Trust::new(&config, listener.local_addr()?));
-    let front = Arc::new(Front::new(table, config, trust.clone()));
+    let front = Arc::new(Front::new(table, config, trust.clone(), members));
     let graceful = GracefulShutdown::new();
     // Dropped at the end, which cuts what is still open.
     let mut connections = JoinSet::new();
@@ -89,12 +92,12 @@ async fn accept(
             tracing::debug!(%address, "a connection is refused: its address has as many as it may");
             continue;
         };
-        let inner = Answer { front: front.clone(), client };
-        let service = Arc::new(Guard { trust: trust.clone(), inner });
+        let inner = Answer { front: front.clone(), client, held: Mutex::new(Some(held)) };
+        let service = Arc::new(Entrance { guard: Guard { trust: trust.clone(), inner } });
         let connection = connection(stream, &front.config, &http, service, graceful);
         connections.spawn(async move {
             connection.await;
-            drop((permit, held));
+            drop(permit);
         });
     }
 }
@@ -134,12 +137,51 @@ fn protocol(config: &FrontConfig) -> auto::Builder<TokioExecutor> {
 }
 
 /// What every connection talks to.
-type Door = Arc<Guard<Answer>>;
+type Door = Arc<Entrance>;
+
+/// Tells requests of clients, which pass the guard, from those that another node hands over: there the guard
+/// has seen them, and no limit of a client counts.
+struct Entrance {
+    guard: Guard<Answer>,
+}
+
+impl Service<Request<Incoming>> for Entrance {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = <Guard<Answer> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let answer = &self.guard.inner;
+        match answer.front.members.hop(request.method(), request.uri(), request.headers()) {
+            None => self.guard.call(request),
+            Some(Err(refusal)) => Either::Right(ready(Ok(reply::refusal(&refusal)))),
+            Some(Ok(hop)) => {
+                answer.is_of_a_node();
+                request.headers_mut().remove(hop::HEADER);
+                request.extensions_mut().insert(hop);
+                Either::Left(answer.hand_over(request))
+            }
+        }
+    }
+}
 
 /// [`Front::answer`] as a service of one connection.
 struct Answer {
     front: Arc<Front>,
     client: Arc<Client>,
+    /// The connection, as long as it is a client's.
+    held: Mutex<Option<Held>>,
+}
+
+impl Answer {
+    fn is_of_a_node(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn hand_over(&self, request: Request<Incoming>) -> <Self as Service<Request<Incoming>>>::Future {
+        let (front, client) = (self.front.clone(), self.client.clone());
+        Box::pin(async move { Ok(front.answer(request, &client).await) })
+    }
 }
 
 impl Service<Request<Incoming>> for Answer {

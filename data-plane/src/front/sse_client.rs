@@ -5,6 +5,7 @@ mod outlet;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -14,17 +15,20 @@ use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
-use omcp_mcp::revision::Era;
+use omcp_mcp::revision::{Era, Revision};
 
 use super::body::{self, Body};
+use super::forward::Forward;
 use super::{Front, bridge_legacy, headers, random_id, relay_legacy, reply};
 use crate::aggregate::Selection;
 use crate::aggregate::session::AggregateSession;
+use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
 use crate::backends::{Served, SessionGuard, SharedLegacy};
 use crate::clients::Client as ClientAddress;
 use crate::failure;
+use crate::members::hop::Hop;
 use crate::session::Room;
 use crate::session::home::Home;
 use crate::session::link::Link;
@@ -41,6 +45,7 @@ type Calls = Arc<Mutex<HashMap<Bytes, u64>>>;
 /// One connected client.
 struct Client {
     home: Home,
+    principal: Principal,
     link: Link,
     /// The connection is not its own.
     shared: Option<Arc<SharedLegacy>>,
@@ -52,9 +57,14 @@ struct Client {
 }
 
 /// GET: opens the stream. Its first event names the URL to post to.
-pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddress>) -> Response<Body> {
-    match connect(front, served, address).await {
-        Ok(client) => begin(front, &client, &format!("/sse/{}/message", served.name())),
+pub async fn open(
+    front: &Front,
+    served: &Arc<Served>,
+    address: &Arc<ClientAddress>,
+    principal: &Principal,
+) -> Response<Body> {
+    match connect(front, served, address, principal).await {
+        Ok((id, client)) => begin(front, id, &client, &format!("/sse/{}/message", served.name())),
         Err(error) => {
             served.note_failure(&error);
             reply::unavailable(&error)
@@ -63,21 +73,29 @@ pub async fn open(front: &Front, served: &Arc<Served>, address: &Arc<ClientAddre
 }
 
 /// GET at `/sse`: the same, with all backends, or with those that are selected.
-pub fn open_aggregate(front: &Front, selection: Selection, address: &Arc<ClientAddress>) -> Response<Body> {
-    let room = match front.sessions.room(address) {
-        Ok(room) => room,
+pub fn open_aggregate(
+    front: &Front,
+    selection: Selection,
+    address: &Arc<ClientAddress>,
+    principal: &Principal,
+) -> Response<Body> {
+    let opened = front.sessions.room(address).and_then(|room| {
+        // What a client posts does not repeat what it has selected.
+        Ok((room, front.new_session(Selection::ALL, principal, Revision::V2024_11_05, b"")?))
+    });
+    let (room, handle) = match opened {
+        Ok(opened) => opened,
         Err(error) => return reply::unavailable(&error),
     };
     let out = Inbox::new();
     let home = Home::Aggregate(selection.to_string().into());
     let session = AggregateSession::start(front.views.clone(), selection, random_id(), out.clone());
-    let client = Client::new(home, Link::Aggregate(session), None, out, room);
-    begin(front, &client, "/sse")
+    let client = Client::new(home, handle.principal, Link::Aggregate(session), None, out, room);
+    begin(front, handle.id, &client, "/sse")
 }
 
 /// The stream of a client, which posts to `path`.
-fn begin(front: &Front, client: &Arc<Client>, path: &str) -> Response<Body> {
-    let id = front.new_session_id();
+fn begin(front: &Front, id: String, client: &Arc<Client>, path: &str) -> Response<Body> {
     let endpoint = format!("{path}?sessionId={id}");
     let entry = front.sse_clients.insert(id, client.clone());
     let over = outlet::over(client.home.clone(), client.link.clone());
@@ -89,11 +107,13 @@ async fn connect(
     front: &Front,
     served: &Arc<Served>,
     address: &Arc<ClientAddress>,
-) -> Result<Arc<Client>, GatewayError> {
+    principal: &Principal,
+) -> Result<(String, Arc<Client>), GatewayError> {
+    let handle = front.new_session(served.name().as_str(), principal, Revision::V2024_11_05, b"")?;
     let room = front.sessions.room(address)?;
     let out = Inbox::new();
     let (link, shared) = link(served, &out).await?;
-    Ok(Client::new(served.clone().into(), link, shared, out, room))
+    Ok((handle.id, Client::new(served.clone().into(), handle.principal, link, shared, out, room)))
 }
 
 /// What the client speaks with: a bridge to the other era, the connection that all clients share, or one of its
@@ -128,10 +148,7 @@ pub async fn post(
     parts: &Parts,
     body: &mut Incoming,
 ) -> Response<Body> {
-    match receive(front, backend, parts, body).await {
-        Ok(()) => reply::accepted(),
-        Err(refusal) => reply::refusal(&refusal),
-    }
+    receive(front, backend, parts, body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
 async fn receive(
@@ -139,20 +156,45 @@ async fn receive(
     backend: Option<&str>,
     parts: &Parts,
     body: &mut Incoming,
-) -> Result<(), Refusal> {
+) -> Result<Response<Body>, Refusal> {
     if parts.method != Method::POST {
         return Err(Refusal::method_not_allowed("POST"));
     }
     let id = session_id(parts.uri.query().unwrap_or("")).ok_or_else(Refusal::session_required)?;
-    let client = front.sse_clients.get(id).filter(|client| client.home.backend() == backend);
-    let client = client.ok_or_else(Refusal::session_not_found)?;
+    let (principal, hop) = (super::principal(parts), parts.extensions.get::<Hop>());
+    let endpoint = backend.unwrap_or(Selection::ALL);
+    let client = front.sse_clients.get(id).filter(|client| client.is_of(backend, &principal));
+    let owner = match &client {
+        Some(_) => None,
+        None => front.owner_of(endpoint, &principal, id).filter(|_| hop.is_none()),
+    };
+    if client.is_none() && owner.is_none() {
+        return Err(Refusal::session_not_found());
+    }
     if !headers::is_json(&parts.headers) {
         return Err(Refusal::unsupported_media_type());
     }
     let bytes = body::read(&parts.headers, body, &front.config).await?;
+    hop.map_or(Ok(()), |hop| hop.check_body(&bytes))?;
+    if let Some(owner) = owner {
+        let request = Forward {
+            front,
+            backend: endpoint,
+            principal: &principal,
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            body: &bytes,
+            // It is answered on the stream.
+            call_max: Duration::ZERO,
+        };
+        return request.to(owner).await.ok_or_else(Refusal::session_not_found);
+    }
     let message = McpMessage::parse(bytes.clone()).map_err(|error| Refusal::not_a_message(&error, &bytes))?;
-    client.take(message);
-    Ok(())
+    if let Some(client) = client {
+        client.take(message);
+    }
+    Ok(reply::accepted())
 }
 
 fn session_id(query: &str) -> Option<&str> {
@@ -162,13 +204,15 @@ fn session_id(query: &str) -> Option<&str> {
 impl Client {
     fn new(
         home: Home,
+        principal: Principal,
         link: Link,
         shared: Option<Arc<SharedLegacy>>,
         out: Arc<Inbox>,
         room: Room,
     ) -> Arc<Self> {
         let counted = home.track_session(link.pid());
-        Arc::new(Self { home, link, shared, out, calls: Arc::default(), _counted: counted, _room: room })
+        let calls = Arc::default();
+        Arc::new(Self { home, principal, link, shared, out, calls, _counted: counted, _room: room })
     }
 
     /// What belongs to no call has nowhere else to go than this one stream.
@@ -176,6 +220,10 @@ impl Client {
         if message.method() == Some(methods::INITIALIZED) {
             self.link.listens();
         }
+    }
+
+    fn is_of(&self, backend: Option<&str>, principal: &Principal) -> bool {
+        self.home.backend() == backend && self.principal == *principal
     }
 
     fn take(&self, message: McpMessage) {

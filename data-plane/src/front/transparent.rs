@@ -18,11 +18,13 @@ use omcp_mcp::methods;
 use omcp_mcp::refusal::{self, Refusal};
 
 use super::body::Body;
+use super::handles::Renamed;
 use super::log_filter::{self, EventPipe};
 use super::owed::Owed;
 use super::passing::{self, Passing, Silence};
 use super::{Front, events, headers, reply};
 use crate::backends::Served;
+use crate::backends::bridge::principal::Principal;
 use crate::upstream::{Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
@@ -45,6 +47,9 @@ pub struct Passage<'a> {
     /// As the client sent them.
     pub headers: HeaderMap,
     pub front: &'a Front,
+    pub principal: &'a Principal,
+    /// The session that it names.
+    pub renamed: Option<Renamed>,
 }
 
 impl Passage<'_> {
@@ -75,12 +80,16 @@ impl Passage<'_> {
         let (served, front) = (self.served, self.front);
         let endless = self.method == Method::GET;
         let in_session = self.headers.contains_key(headers::SESSION_ID);
-        let response = match self.send(message, body).await {
+        let (renamed, principal) = (self.renamed.clone(), self.principal);
+        let mut response = match self.send(message, body).await {
             Ok(response) => response,
             Err(failure) => return failure,
         };
         if in_session && response.status() == StatusCode::BAD_REQUEST {
             return Box::pin(refused(response)).await;
+        }
+        if let Err(error) = rename(front, served, principal, renamed, response.headers_mut()) {
+            return failure(served, &Method::POST, message, &error);
         }
         if !is_event_stream(response.headers()) {
             return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
@@ -105,7 +114,7 @@ impl Passage<'_> {
         message: Option<&McpMessage>,
         body: Bytes,
     ) -> Result<Response<Streamed>, Response<Body>> {
-        let Self { served, upstream, method, headers, front: _ } = self;
+        let Self { served, upstream, method, headers, .. } = self;
         if let Some(error) = served.refuses() {
             return Err(failure(served, &method, message, &error));
         }
@@ -139,6 +148,23 @@ impl Passage<'_> {
         tracing::debug!(backend = %served.name(), error = %error.chain(), "the backend did not answer");
         Err(failure(served, &method, message, &error))
     }
+}
+
+/// Clients know a server's session by a name of ours, which is good for them only, and here.
+fn rename(
+    front: &Front,
+    served: &Served,
+    principal: &Principal,
+    renamed: Option<Renamed>,
+    headers: &mut HeaderMap,
+) -> Result<(), GatewayError> {
+    let Some(theirs) = headers.get(headers::SESSION_ID) else { return Ok(()) };
+    let ours = match renamed.filter(|renamed| renamed.theirs == *theirs) {
+        Some(renamed) => renamed.ours,
+        None => front.rename_session(served.name().as_str(), principal, theirs)?,
+    };
+    headers.insert(headers::SESSION_ID, ours);
+    Ok(())
 }
 
 /// A JSON-RPC error for a request. Other messages are taken, as clients tear their session down when a POST

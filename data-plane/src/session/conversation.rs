@@ -10,11 +10,12 @@ use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::revision::Revision;
 use tokio::time::Instant;
 
-use super::Room;
 use super::event_id::GENERAL;
 use super::home::Home;
 use super::link::Link;
 use super::stream_log::StreamLog;
+use super::{Handle, LIFETIME, Room};
+use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::Labels;
 use crate::backends::{SessionGuard, SharedLegacy};
 
@@ -23,9 +24,10 @@ pub const FINISHED_MAX: usize = 32;
 /// Bytes of these.
 const FINISHED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// One client's conversation. The id is its only key, so it cannot be guessed: 128 random bits.
+/// One client's conversation. Its id holds 128 random bits, and is good for its principal only.
 pub struct Session {
-    id: String,
+    handle: Handle,
+    born: Instant,
     home: Home,
     link: Link,
     /// The connection is not its own.
@@ -62,7 +64,7 @@ impl State {
 
 impl Session {
     pub fn new(
-        id: String,
+        handle: Handle,
         home: impl Into<Home>,
         link: Link,
         revision: Revision,
@@ -75,7 +77,8 @@ impl Session {
         let state = State { streams: BTreeMap::new(), calls: HashMap::new(), used: Instant::now() };
         let next_stream = AtomicU64::new(GENERAL + 1);
         Self {
-            id,
+            handle,
+            born: Instant::now(),
             home,
             link,
             shared,
@@ -89,7 +92,15 @@ impl Session {
     }
 
     pub fn id(&self) -> &str {
-        &self.id
+        &self.handle.id
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub fn principal(&self) -> &Principal {
+        &self.handle.principal
     }
 
     /// The name of the endpoint.
@@ -185,8 +196,8 @@ impl Session {
     /// It has lived as long as its backend allows, and nothing is under way.
     pub fn is_worn_out(&self) -> bool {
         let lifetime_max = self.home.lifetime_max();
-        lifetime_max.is_some_and(|max| self.link.born().is_some_and(|born| born.elapsed() >= max))
-            && !self.is_busy()
+        let worn = lifetime_max.is_some_and(|max| self.link.born().is_some_and(|born| born.elapsed() >= max));
+        (worn || self.born.elapsed() >= LIFETIME) && !self.is_busy()
     }
 
     pub fn close(&self) {

@@ -20,10 +20,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use omcp_core::{ErrorKind, GatewayError};
+use omcp_mcp::token::content::HandleId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use conversation::Session;
 
+use crate::backends::bridge::principal::Principal;
 use crate::clients::{Client, Held, Holding};
 
 /// How often idle sessions and unread streams are looked for.
@@ -31,6 +33,18 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// For all sessions to end: the steps from closed input to SIGKILL take 5 s.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Longest life of a session: keys that have sealed its id are kept a little longer.
+pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the client knows a session by, and whose it is.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub id: String,
+    pub principal: Principal,
+    /// Set if other nodes may open it anew: they have to be told when it is deleted.
+    pub reopenable: Option<HandleId>,
+}
 
 /// What one session takes of a node.
 pub struct Room {
@@ -72,23 +86,20 @@ impl Sessions {
         self.lock().insert(session.id().to_owned(), session);
     }
 
-    /// The session, if it is one with this backend and still alive.
-    pub fn get(&self, id: &str, backend: &str) -> Option<Arc<Session>> {
+    /// The session, if it is one of this principal with this backend and still alive.
+    pub fn get(&self, id: &str, backend: &str, principal: &Principal) -> Option<Arc<Session>> {
         let session = self.lock().get(id).cloned()?;
-        (session.backend() == backend && session.is_open()).then(|| {
+        let mine = session.backend() == backend && session.principal() == principal;
+        (mine && session.is_open()).then(|| {
             session.touch();
             session
         })
     }
 
-    /// Ends a session. False if there is none.
-    pub fn end(&self, id: &str, backend: &str) -> bool {
-        let Some(session) = self.get(id, backend) else {
-            return false;
-        };
-        self.lock().remove(id);
+    /// Ends a session.
+    pub fn end(&self, session: &Session) {
+        self.lock().remove(session.id());
         session.close();
-        true
     }
 
     /// Ends all sessions and waits until their processes are gone.

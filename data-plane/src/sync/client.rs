@@ -2,6 +2,7 @@
 //!
 //! It never ends because of a control plane: whatever goes wrong, the backends go on as they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use omcp_proto::v1::sync_request::Body as Said;
@@ -19,6 +20,7 @@ use super::report::reports;
 use super::session::{Action, Fault, Session};
 use super::view::View;
 use crate::backends::BackendSet;
+use crate::members::Members;
 use omcp_runtimes::backoff::{full_jitter, random_below};
 
 /// Shortest silence after which the stream is taken for dead: three and a half of the usual heartbeats.
@@ -65,6 +67,7 @@ pub struct Client {
     identity: Identity,
     session: Session,
     set: BackendSet,
+    members: Arc<Members>,
     files: Option<Writer>,
     view: watch::Sender<View>,
     unwritten: Option<Instant>,
@@ -90,10 +93,16 @@ enum End {
 
 impl Client {
     /// `set` already serves what `session` holds.
-    pub fn new(identity: Identity, session: Session, set: BackendSet, files: Option<Writer>) -> Self {
+    pub fn new(
+        identity: Identity,
+        session: Session,
+        set: BackendSet,
+        members: Arc<Members>,
+        files: Option<Writer>,
+    ) -> Self {
         let view = watch::Sender::new(View::of(&session));
         let patience = OPEN_DEADLINE;
-        Self { identity, session, set, files, view, unwritten: None, patience, heard_data: false }
+        Self { identity, session, set, members, files, view, unwritten: None, patience, heard_data: false }
     }
 
     pub fn view(&self) -> watch::Receiver<View> {
@@ -172,6 +181,7 @@ impl Client {
         stop: &mut watch::Receiver<bool>,
     ) -> End {
         let set = self.set.clone();
+        let members = self.members.clone();
         let mut outbox = Outbox::default();
         let mut listings = Listings::default();
         let mut listings_at = Instant::now();
@@ -236,6 +246,9 @@ impl Client {
                     outbox.report(reports(set.statuses(Some(names)).await, false));
                     report_at = Instant::now() + REPORT_EVERY;
                 }
+                () = members.ended().any(), if self.is_connected() && !outbox.has_ended() => {
+                    outbox.end(members.ended().tell());
+                }
                 Ok(()) = rejections.changed(), if self.is_connected() => outbox.ack(),
                 true = changed(&mut persisted), if self.is_connected() => {
                     self.look();
@@ -260,6 +273,12 @@ impl Client {
         match action {
             None => {}
             Some(Action::Ack) => outbox.ack(),
+            Some(Action::Keyring(keyring)) => {
+                self.members.take_keyring(keyring).await;
+                outbox.ack();
+            }
+            Some(Action::Members(members)) => self.members.take_members(members).await,
+            Some(Action::Ended(ended)) => self.members.ended().take(&ended),
             Some(Action::Apply(wanted)) => {
                 if !self.set.apply(wanted).await {
                     // What may have ended the set is not what the next start should begin with.

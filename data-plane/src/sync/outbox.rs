@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use omcp_core::{Epoch, Revision};
 use omcp_proto::v1::sync_request::Body;
-use omcp_proto::v1::{Ack, Rejection, StatusReport};
+use omcp_proto::v1::{Ack, EndedSessions, Rejection, StatusReport};
 
 use super::session::Session;
 
@@ -18,6 +18,7 @@ pub struct Outbox {
     ack_due: bool,
     told: Option<Vec<Rejection>>,
     reports: VecDeque<StatusReport>,
+    ended: Option<EndedSessions>,
 }
 
 /// What an ack is made of, besides the session.
@@ -35,13 +36,22 @@ impl Outbox {
         self.reports.extend(reports);
     }
 
+    pub fn end(&mut self, ended: EndedSessions) {
+        self.ended = Some(ended);
+    }
+
+    /// Whether sessions that ended wait to be told.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// Whether the last report has left.
     pub fn has_reported(&self) -> bool {
         self.reports.is_empty()
     }
 
     pub fn is_empty(&self) -> bool {
-        !self.ack_due && self.reports.is_empty()
+        !self.ack_due && self.reports.is_empty() && self.ended.is_none()
     }
 
     /// The next thing to say; acks first.
@@ -49,7 +59,7 @@ impl Outbox {
         if std::mem::take(&mut self.ack_due) {
             return Some(Body::Ack(self.write_ack(session, facts)));
         }
-        self.reports.pop_front().map(Body::Status)
+        self.ended.take().map(Body::Ended).or_else(|| self.reports.pop_front().map(Body::Status))
     }
 
     fn write_ack(&mut self, session: &Session, facts: &Facts<'_>) -> Ack {
@@ -72,6 +82,7 @@ impl Outbox {
             rejected_count: u32::try_from(count).unwrap_or(u32::MAX),
             held_mass_removal: session.holds_back(),
             drained: session.is_drained(),
+            keyring: session.keyring(),
         }
     }
 }

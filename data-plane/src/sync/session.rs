@@ -9,12 +9,14 @@ use omcp_core::{Digest, Epoch, Revision};
 use omcp_proto::v1::directive::Directive;
 use omcp_proto::v1::sync_response::Body;
 use omcp_proto::v1::{
-    Change, ChangeBatch, Cursor, Progress, ResumeSource, SnapshotBegin, SnapshotEnd, Welcome,
+    Change, ChangeBatch, Cursor, EndedSessions, Keyring, Members, Progress, ResumeSource, SnapshotBegin,
+    SnapshotEnd, Welcome,
 };
 use omcp_proto::{MESSAGE_LEN_MAX, SYNC_PROTOCOL};
 
 use super::held::{Held, Mismatch, read_piece};
 use crate::backends::Wanted;
+use crate::members::keys;
 
 /// Changes of one range that are held until its last piece: the largest transaction of a store, with room.
 const PENDING_MAX: usize = 100_000;
@@ -26,6 +28,12 @@ pub enum Action {
     Apply(Vec<Wanted>),
     /// Nothing to apply; tell where the node stands.
     Ack,
+    /// Take the keys of the fleet, then tell that they are known.
+    Keyring(Keyring),
+    /// Take the list of nodes.
+    Members(Members),
+    /// No longer open these anew.
+    Ended(EndedSessions),
     /// Hang up, and come back after a random wait of up to so many milliseconds.
     Reconnect(u32),
     /// Hang up, and ask for a snapshot.
@@ -76,6 +84,8 @@ pub struct Session {
     resync: bool,
     /// Somebody took the node out of service.
     drained: bool,
+    /// Fingerprint of the keyring.
+    keyring: u64,
     // Of the present stream only:
     epoch: Option<Epoch>,
     staging: Option<Staging>,
@@ -92,6 +102,7 @@ impl Session {
             withheld: None,
             resync: false,
             drained: false,
+            keyring: 0,
             epoch: None,
             staging: None,
             pending: Vec::new(),
@@ -109,6 +120,11 @@ impl Session {
     /// Whether somebody took the node out of service.
     pub fn is_drained(&self) -> bool {
         self.drained
+    }
+
+    /// Fingerprint of the keyring that was received; 0 is none.
+    pub fn keyring(&self) -> u64 {
+        self.keyring
     }
 
     /// Whether a removal is held back.
@@ -149,6 +165,9 @@ impl Session {
             Body::Progress(progress) => self.progress(&progress).map(Some),
             // About what runs, not about what is held.
             Body::Listings(_) => Ok(None),
+            Body::Keyring(keyring) => self.keys(keyring).map(Some),
+            Body::Members(members) => Ok(Some(Action::Members(members))),
+            Body::Ended(ended) => Ok(Some(Action::Ended(ended))),
             Body::Directive(directive) => Ok(directive.directive.and_then(|directive| self.obey(directive))),
         };
         if outcome.as_ref().is_err_and(Fault::needs_snapshot) {
@@ -292,6 +311,14 @@ impl Session {
             return Err(Fault::Behind { head, at: at.revision });
         }
         if digest == at.digest { Ok(Action::Ack) } else { Err(Fault::Digest(head)) }
+    }
+
+    fn keys(&mut self, keyring: Keyring) -> Result<Action, Fault> {
+        if !keys::is_readable(&keyring) {
+            return Err(Fault::Unreadable("a keyring"));
+        }
+        self.keyring = keyring.fingerprint;
+        Ok(Action::Keyring(keyring))
     }
 
     fn obey(&mut self, directive: Directive) -> Option<Action> {

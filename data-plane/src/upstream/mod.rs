@@ -1,11 +1,13 @@
 //! The way to a backend that is an HTTP server: pooled connections, bytes streamed both ways.
 //!
+//! - [`direct`]: the same way to another node
 //! - [`dial`]: TCP, TLS and the HTTP handshake
 //! - [`pool`]: idle connections, newest first
 //! - [`room`]: how many calls may be in flight, and how many wait
 //! - [`streamed`]: an answer's body, which gives its connection back at the end
 
 mod dial;
+mod direct;
 mod pool;
 mod room;
 mod streamed;
@@ -23,6 +25,7 @@ use omcp_core::redaction::Redaction;
 use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
 
 use dial::{Dialer, Link};
+pub use direct::{Direct, SendError};
 use pool::Pool;
 use room::Room;
 pub use streamed::Streamed;

@@ -30,7 +30,7 @@ impl Streamed {
     }
 
     /// Takes the place of its call along, until its end.
-    pub(super) fn holding(mut self, place: Option<Place>) -> Self {
+    pub fn holding(mut self, place: Option<Place>) -> Self {
         self.place = place.filter(|_| !self.body.is_end_stream());
         self
     }

@@ -26,6 +26,7 @@ fn yaml_looks_as_people_write_it() {
     spec.lifecycle = Some(omcp_proto::v1::Lifecycle {
         idle_timeout_ms: Some(60_000),
         retry: "idempotent".into(),
+        recovery: "recreate".into(),
         ..Default::default()
     });
     spec.env = [("PGPASSWORD".to_owned(), "${PGPASSWORD}".to_owned())].into();
@@ -49,6 +50,7 @@ fn yaml_looks_as_people_write_it() {
     lifecycle:
       idle_timeout_ms: 60000
       retry: idempotent
+      recovery: recreate
   - id: b
     runtime:
       type: tcp

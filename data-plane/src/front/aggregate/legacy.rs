@@ -46,6 +46,7 @@ fn open(inquiry: &Inquiry<'_>, request: &McpMessage, name: &str) -> Result<(Sess
     let answer = session.initialize(request);
     let revision = session.revision();
     let (link, home) = (Link::Aggregate(session), Home::Aggregate(name.into()));
-    let session = Session::new(front.new_session_id(), home, link, revision, general, room, None);
+    let handle = front.new_session(name, &inquiry.principal, revision, b"")?;
+    let session = Session::new(handle, home, link, revision, general, room, None);
     Ok((session, answer))
 }

@@ -27,7 +27,7 @@ use super::Inquiry;
 use super::passage::{Way, messages};
 use crate::aggregate::{changes, refusals};
 use crate::front::body::{Body, Events};
-use crate::front::{endpoint, events, reply};
+use crate::front::{events, reply};
 
 /// For the owners of resources to confirm; what is late is left out.
 const CONFIRM_DEADLINE: Duration = Duration::from_millis(ACKNOWLEDGE_MS);
@@ -133,9 +133,7 @@ async fn confirm(
     let mut edits = Edits::new(bytes);
     edits.replace(member(bytes, request.envelope().params_range()?, "notifications")?, wanted.to_json());
     let sent = McpMessage::trusted(edits.apply());
-    let (headers, accepts) = (inquiry.headers.clone(), inquiry.accepts);
-    let response =
-        Box::pin(endpoint::modern(inquiry.front, served, inquiry.client, headers, accepts, sent)).await;
+    let response = Box::pin(inquiry.leg(served, inquiry.headers.clone(), sent)).await;
     let Body::Events(events) = response.into_body() else { return None };
     let mut heard = messages(events).boxed();
     let granted = loop {

@@ -19,7 +19,7 @@ use omcp_mcp::{compose, methods};
 use super::{Inquiry, listen, passage};
 use crate::aggregate::{self, lists, refusals};
 use crate::front::body::{Body, Events};
-use crate::front::endpoint::{self, MODERN};
+use crate::front::endpoint::MODERN;
 use crate::front::transparent::View as Headers;
 use crate::front::{events, reply};
 
@@ -108,8 +108,7 @@ async fn one(
     let Some(served) = inquiry.front.served(backend.as_str()) else {
         return reply::json(refusals::gone(Message::new(request.bytes(), request.envelope()), backend));
     };
-    let Inquiry { front, client, accepts, .. } = inquiry;
-    let response = Box::pin(endpoint::modern(front, served, client, headers, accepts, request)).await;
+    let response = Box::pin(inquiry.leg(served, headers, request)).await;
     passage::answer(response, passage::Way { backend: backend.clone(), method, id }).await
 }
 

@@ -135,7 +135,9 @@ impl Scene {
             admin_url: "http://127.0.0.1:2".to_owned(),
             runtime_types: watch::channel(crate::plugins::runtime_types(&stub.registry())).1,
         };
-        let client = Client::new(identity, session, set.clone(), Some(Writer::start(files, cursor)));
+        let members = Arc::new(Members::load("n1", state.path()).unwrap());
+        let files = Some(Writer::start(files, cursor));
+        let client = Client::new(identity, session, set.clone(), members, files);
         let (stop, stopping) = watch::channel(false);
         let view = client.view();
         Self { stub, set, view, streams, stop, client: tokio::spawn(client.run(stopping)), state }
