@@ -7,6 +7,8 @@ mod schemas;
 
 /// Many backends behind one endpoint.
 mod aggregate;
+/// Three nodes, and each request goes to any of them.
+mod any_node;
 /// A manifest reaches every node.
 mod apply_reaches_node;
 /// What a client does directly it also does through a node.

@@ -5,11 +5,12 @@
 //! * [`wait`]: waiting for something, with a deadline;
 //! * [`process`]: one program, its log and its end; [`processes`]: all that run on this machine;
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
-//! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
+//! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder, [`balancer`]: in front of them;
 //! * [`server`], [`lambda`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
 //! * [`engine`]: a container engine with everything in one folder;
 //! * [`client`]: MCP clients of both eras; [`load`]: many calls at once.
 
+pub mod balancer;
 pub mod client;
 pub mod cluster;
 pub mod control_plane;
@@ -24,4 +25,5 @@ pub mod processes;
 pub mod server;
 pub mod wait;
 
+pub use balancer::Balancer;
 pub use cluster::Cluster;

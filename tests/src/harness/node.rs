@@ -5,6 +5,9 @@ use std::process::{Command, ExitStatus};
 
 use rustix::process::Signal;
 
+use http::Method;
+
+use super::client::Http;
 use super::control_plane::address;
 use super::process::{self, Process};
 
@@ -117,6 +120,18 @@ impl Node {
     /// The HTTP+SSE endpoint of a backend.
     pub fn sse_endpoint(&self, backend: &str) -> String {
         format!("{}/sse/{backend}", self.mcp)
+    }
+
+    /// A number among its metrics.
+    ///
+    /// # Panics
+    /// There is none of this name.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let reply = Http::default().request(Method::GET, &format!("{}/metrics", self.admin), &[], b"").await;
+        let bytes = reply.expect("the admin listener answers").bytes().await.expect("its pages end");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
     fn spawn(&self, mcp: &str, admin: &str) -> Process {

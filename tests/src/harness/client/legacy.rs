@@ -153,6 +153,16 @@ impl Legacy {
         self.http.request(Method::POST, &self.url, &headers, message.to_string().as_bytes()).await
     }
 
+    /// The same session through another endpoint.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
+    /// The same under another session id.
+    pub fn with_session(&self, id: &str) -> Self {
+        Self { session: id.to_owned(), ..self.clone() }
+    }
+
     /// The revision that was agreed on.
     pub fn version(&self) -> &str {
         &self.version

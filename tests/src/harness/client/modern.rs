@@ -59,6 +59,11 @@ impl Modern {
         Exchange::new(id, self.post(&message).await?).await
     }
 
+    /// The same client at another endpoint.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
     /// Posts a message with the headers that belong to it.
     ///
     /// # Errors
