@@ -36,7 +36,7 @@ use crate::store::{OpenError, Store, StoreOptions};
 use crate::sync::SessionContext;
 
 /// HTTP/2 PING on idle connections: finds peers whose machine is gone.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(7);
 const KEEPALIVE_WAIT: Duration = Duration::from_secs(5);
 /// How long an admin call may take; streams only until their first answer.
 const CALL_WAIT: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use super::session::{Action, Fault, Session};
 use super::view::View;
 use crate::backends::BackendSet;
 use crate::members::Members;
-use omcp_runtimes::backoff::{full_jitter, random_below};
+use omcp_runtimes::backoff::{equal_jitter, full_jitter, random_below};
 
 /// Shortest silence after which the stream is taken for dead: three and a half of the usual heartbeats.
 const IDLE_DEADLINE: Duration = Duration::from_secs(35);
@@ -31,9 +31,15 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(600);
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// First wait before a reconnect: a restarted control plane is back soon.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-/// Longest such wait: what a person is willing to wait after a repair.
-const BACKOFF_MAX: Duration = Duration::from_secs(15);
-/// A stream that lived this long was no failed attempt.
+/// Longest such wait while nobody answers: a node is level again within a second of a repair, and a thousand of
+/// them dial no more than 1,500 times a second.
+const AWAY_MAX: Duration = Duration::from_millis(900);
+/// Longest wait after somebody answered and refused: that takes a person to mend.
+const REFUSED_MAX: Duration = Duration::from_secs(15);
+/// A stream that brought something and lived this long was a good one; a line that comes and goes is not dialled
+/// faster than one that is gone.
+const SETTLED: Duration = Duration::from_secs(10);
+/// A stream that lived this long was no failed attempt, even if it ended with a refusal.
 const STABLE: Duration = Duration::from_secs(60);
 /// Between two status reports: changes of a busy node come in bundles.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -123,13 +129,13 @@ impl Client {
                 End::Stop => break,
                 End::SetEnded => return Err(SetEnded),
                 End::Renew(spread) => random_below(spread),
-                End::Lost(_) if self.heard_data => {
-                    failures = 1;
-                    full_jitter(failures, BACKOFF_FIRST, BACKOFF_MAX)
+                End::Lost(_) => {
+                    failures = row_of_failures(failures, self.heard_data, began.elapsed());
+                    pause(failures, if self.heard_data { Duration::ZERO } else { began.elapsed() })
                 }
-                End::Lost(_) | End::Refused(_) => {
+                End::Refused(_) => {
                     failures = if began.elapsed() >= STABLE { 1 } else { failures + 1 };
-                    full_jitter(failures, BACKOFF_FIRST, BACKOFF_MAX)
+                    full_jitter(failures, BACKOFF_FIRST, REFUSED_MAX)
                 }
             };
             tokio::select! {
@@ -374,6 +380,16 @@ async fn changed<T>(receiver: &mut Option<watch::Receiver<T>>) -> bool {
         Some(receiver) => receiver.changed().await.is_ok(),
         None => false,
     }
+}
+
+/// How many attempts in a row came to nothing, now that a stream is lost which lived this long.
+fn row_of_failures(before: u32, heard_data: bool, lived: Duration) -> u32 {
+    if heard_data && lived >= SETTLED { 1 } else { before + 1 }
+}
+
+/// How long to wait after an attempt that reached nobody. The time that it took counts.
+fn pause(failures: u32, took: Duration) -> Duration {
+    equal_jitter(failures, BACKOFF_FIRST, AWAY_MAX).saturating_sub(took)
 }
 
 /// Three heartbeats may get lost; the fourth is late by half.

@@ -13,8 +13,12 @@ use tonic::transport::Endpoint;
 
 /// For TCP, HTTP/2 and the welcome: a control plane that needs longer is better tried again.
 pub const OPEN_DEADLINE: Duration = Duration::from_secs(5);
-/// HTTP/2 pings: a dead host is noticed before the idle deadline.
-const KEEPALIVE: Duration = Duration::from_secs(10);
+/// For TCP alone: as long as the system waits before it repeats its first packet. A later attempt finds a network
+/// that was repaired sooner than this one would.
+pub const CONNECT_DEADLINE: Duration = Duration::from_millis(900);
+/// HTTP/2 pings: a dead host or a cut network is noticed within the sum of the two.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(7);
+const KEEPALIVE_WAIT: Duration = Duration::from_secs(5);
 /// Messages of ours that the connection has not taken yet; more wait in the outbox.
 const SENDING_MAX: usize = 2;
 
@@ -27,10 +31,10 @@ pub async fn open(
     hello: Hello,
 ) -> Result<(Streaming<SyncResponse>, mpsc::Sender<SyncRequest>), OpenError> {
     let channel = Endpoint::from_shared(control_plane.to_owned())?
-        .connect_timeout(OPEN_DEADLINE)
+        .connect_timeout(CONNECT_DEADLINE)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
+        .http2_keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_WAIT)
         .keep_alive_while_idle(true)
         .connect()
         .await?;

@@ -378,6 +378,26 @@ async fn what_cannot_be_applied_is_not_confirmed() {
 }
 
 #[test]
+fn a_control_plane_that_is_back_is_dialled_within_a_second_and_not_all_the_time() {
+    for failures in 1..100 {
+        let refused: Duration = (0..20).map(|_| pause(failures, Duration::ZERO)).sum();
+        assert!(refused <= 20 * AWAY_MAX, "{failures}");
+        assert!(failures < 6 || refused >= 20 * Duration::from_millis(450), "{failures}: {refused:?}");
+        assert_eq!(pause(failures, dial::CONNECT_DEADLINE), Duration::ZERO, "a dial in vain is pause enough");
+    }
+    assert!(AWAY_MAX.max(dial::CONNECT_DEADLINE) < Duration::from_secs(1));
+}
+
+#[test]
+fn a_line_that_comes_and_goes_is_not_dialled_faster() {
+    let short = SETTLED / 2;
+    let failures = (0..20).fold(0, |failures, _| row_of_failures(failures, true, short));
+    assert!(pause(failures, Duration::ZERO) >= AWAY_MAX / 2);
+    assert_eq!(row_of_failures(failures, true, SETTLED), 1, "one that lasted is a fresh start");
+    assert_eq!(row_of_failures(failures, false, SETTLED), failures + 1, "unless it brought nothing");
+}
+
+#[test]
 fn slow_heartbeats_are_waited_for() {
     let seconds = |heartbeat_ms| patience(heartbeat_ms).as_secs();
     assert_eq!([0, 10_000, 60_000, u32::MAX].map(seconds), [35, 35, 210, 2100]);
