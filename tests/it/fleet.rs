@@ -51,7 +51,7 @@ async fn serves_with_and_without_its_control_plane() -> Result<()> {
     for node in &cluster.nodes {
         serves(node, &backends).await?;
     }
-    persisted(&cluster).await;
+    cluster.until_persisted().await;
     let mut load = Load::default();
     for (node, backend) in [(0, "pipe-0"), (0, "http-8"), (1, "pipe-1"), (1, "http-9")] {
         load.add(&cluster.nodes[node].endpoint(backend)).await;
@@ -81,15 +81,6 @@ async fn serves_with_and_without_its_control_plane() -> Result<()> {
         serves(node, &backends).await?;
     }
     Ok(())
-}
-
-/// Waits until every node has its newest state on disk.
-async fn persisted(cluster: &Cluster) {
-    wait::until("the last-good files", async || {
-        let nodes = cluster.node_list();
-        holds(nodes.iter().all(|node| node["persisted_revision"] == node["head_revision"]), nodes)
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,7 +31,19 @@ impl Cluster {
     pub fn start_with(nodes: usize, env: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let control_plane = ControlPlane::start(folder.path());
-        let node = |number| Node::start(&format!("node-{number}"), folder.path(), &control_plane.sync, env);
+        let sync = control_plane.sync.clone();
+        Self::around(folder, control_plane, &sync, nodes, env)
+    }
+
+    /// Nodes around a control plane that runs already, which they reach at `sync`.
+    pub fn around(
+        folder: TempDir,
+        control_plane: ControlPlane,
+        sync: &str,
+        nodes: usize,
+        env: &[(&str, &str)],
+    ) -> Self {
+        let node = |number| Node::start(&format!("node-{number}"), folder.path(), sync, env);
         Self { nodes: (0..nodes).map(node).collect(), control_plane, folder }
     }
 
@@ -47,7 +59,12 @@ impl Cluster {
 
     /// Runs the admin tool.
     pub fn omcp(&self, arguments: &[&str]) -> Ended {
-        omcp::run(&self.control_plane.admin, arguments, "")
+        self.omcp_with(arguments, "")
+    }
+
+    fn omcp_with(&self, arguments: &[&str], input: &str) -> Ended {
+        let control_plane = &self.control_plane;
+        omcp::run_as(control_plane.command("omcp"), &control_plane.admin, arguments, input)
     }
 
     /// `omcp apply --wait` of these backends, however it ends.
@@ -58,7 +75,7 @@ impl Cluster {
     /// `omcp apply` of a manifest as text, however it ends.
     pub fn try_apply_text(&self, manifest: &str, options: &[&str]) -> Ended {
         let arguments: Vec<_> = ["apply", "-f", "-"].iter().chain(options).copied().collect();
-        omcp::run(&self.control_plane.admin, &arguments, manifest)
+        self.omcp_with(&arguments, manifest)
     }
 
     /// Applies these backends; returns when every node serves them.
@@ -93,6 +110,15 @@ impl Cluster {
             })
             .await;
         }
+    }
+
+    /// Waits until every node has its newest state on disk.
+    pub async fn until_persisted(&self) {
+        wait::until("the last-good files", async || {
+            let nodes = self.node_list();
+            holds(nodes.iter().all(|node| node["persisted_revision"] == node["head_revision"]), nodes)
+        })
+        .await;
     }
 
     /// What the control plane says about the nodes: the entries of `omcp nodes -o json`.

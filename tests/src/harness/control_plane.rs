@@ -6,6 +6,8 @@ use std::process::Command;
 use super::process::{self, Process};
 
 pub struct ControlPlane {
+    /// The network namespace it lives in.
+    namespace: Option<String>,
     database: PathBuf,
     process: Option<Process>,
     /// Where the admin API listens, for example `http://127.0.0.1:40001`.
@@ -17,9 +19,16 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts one with its database in `folder`, on free ports that it keeps over restarts.
     pub fn start(folder: &Path) -> Self {
+        Self::start_in(folder, None, "127.0.0.1")
+    }
+
+    /// The same, on this address, in a network namespace if one is named.
+    pub fn start_in(folder: &Path, namespace: Option<&str>, ip: &str) -> Self {
         let database = folder.join("control-plane.db");
-        let mut new = Self { database, process: None, admin: String::new(), sync: String::new() };
-        let mut process = new.spawn("127.0.0.1:0", "127.0.0.1:0");
+        let namespace = namespace.map(str::to_owned);
+        let mut new = Self { namespace, database, process: None, admin: String::new(), sync: String::new() };
+        let any = format!("{ip}:0");
+        let mut process = new.spawn(&any, &any);
         new.admin = url(&process.says("admin="));
         new.sync = url(&process.says("sync="));
         new.process = Some(process);
@@ -60,10 +69,28 @@ impl ControlPlane {
     }
 
     fn spawn(&self, admin: &str, sync: &str) -> Process {
-        let mut command = Command::new(process::program("omcp-control-plane"));
+        let mut command = self.command("omcp-control-plane");
+        if self.namespace.is_some() {
+            command.arg("--insecure-listen");
+        }
         command.arg("--db").arg(&self.database);
         command.args(["--admin-listen", admin, "--sync-listen", sync]).env("NO_COLOR", "1");
         Process::start("control plane", &mut command)
+    }
+}
+
+impl ControlPlane {
+    /// One of our programs where the control plane is.
+    pub fn command(&self, program: &str) -> Command {
+        let program = process::program(program);
+        match &self.namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! * [`wait`]: waiting for something, with a deadline;
 //! * [`process`]: one program, its log and its end; [`processes`]: all that run on this machine;
+//! * [`namespace`]: a network that can be cut;
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
 //! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder, [`balancer`]: in front of them;
 //! * [`server`], [`lambda`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod lambda;
 pub mod load;
 pub mod manifest;
+pub mod namespace;
 pub mod node;
 pub mod omcp;
 pub mod process;

@@ -45,7 +45,14 @@ impl Ended {
 /// # Panics
 /// It cannot be started.
 pub fn run(server: &str, arguments: &[&str], input: &str) -> Ended {
-    let mut command = Command::new(process::program("omcp"));
+    run_as(Command::new(process::program("omcp")), server, arguments, input)
+}
+
+/// The same, by a command that somebody else made.
+///
+/// # Panics
+/// It cannot be started.
+pub fn run_as(mut command: Command, server: &str, arguments: &[&str], input: &str) -> Ended {
     command.args(arguments).env("OMCP_SERVER", server).env("NO_COLOR", "1");
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("omcp starts");
