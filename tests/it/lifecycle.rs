@@ -129,6 +129,18 @@ async fn an_unused_process_ends_and_comes_back() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_unused_process_of_a_bridge_ends_as_soon() -> Result<()> {
+    let cluster = Cluster::start(1);
+    cluster.apply(&[with(stdio("a", &["--era", "legacy"]), json!({ "idle_timeout_ms": 1000 }))]);
+    let modern = Modern::new(&cluster.nodes[0].endpoint("a"));
+    for message in ["x", "y"] {
+        assert_eq!(modern.tool("echo", json!({ "message": message })).await?, message);
+        cluster.until_status("a", |status| status["pids"] == json!([])).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_may_share_a_process() -> Result<()> {
     let cluster = Cluster::start(1);
     cluster.apply(&[

@@ -28,7 +28,7 @@ pub const LANES_MAX: usize = 256;
 const CLAIMED_MAX: usize = 8;
 /// How long such a call waits for its turn.
 const TURN_DEADLINE: Duration = Duration::from_secs(30);
-/// A lane that nobody uses for this long ends.
+/// A lane that nobody uses for this long ends, or sooner if its backend says so.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
 /// The open lanes of one backend to its legacy side.
@@ -207,7 +207,8 @@ impl Served {
                 served.list_later();
             }
         };
-        let lane = LegacyLane::start(connection, options, IDLE, freed, changed);
+        let idle = self.lifecycle().idle_timeout.map_or(IDLE, |timeout| timeout.min(IDLE));
+        let lane = LegacyLane::start(connection, options, idle, freed, changed);
         self.watch_bridge(lane.clone(), slot);
         coming.lane = Some(lane);
         drop(coming);
