@@ -7,6 +7,7 @@ use http::Method;
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::client::{Http, Legacy, Modern};
 use omcp_tests::harness::manifest::stdio;
+use omcp_tests::harness::process;
 use omcp_tests::harness::wait::{self, holds};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -216,6 +217,25 @@ async fn the_limits_of_a_node_can_be_seen() -> Result<()> {
         }
     };
     ensure!(refused.contains("--processes-max"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_whose_process_dies_in_the_handshake_asks_another() -> Result<()> {
+    let cluster = Cluster::start(1);
+    let trap = cluster.folder().join("trap");
+    let (fixture, trap_path) = (process::program("omcp-fixture"), trap.display());
+    let script = format!(
+        "if rm '{trap_path}' 2>/dev/null; then read line; exit 1; fi; exec {} --era legacy stdio",
+        fixture.display()
+    );
+    let mut backend = stdio("a", &[]);
+    (backend["runtime"]["command"], backend["runtime"]["args"]) = (json!("sh"), json!(["-c", script]));
+    cluster.apply(&[backend]);
+    std::fs::write(&trap, "")?;
+    let answer = Modern::new(&cluster.nodes[0].endpoint("a")).tool("echo", json!({ "message": "x" })).await?;
+    assert_eq!(answer, "x");
+    ensure!(!trap.exists(), "nothing stepped into the trap");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Response, StatusCode};
-use omcp_core::{GatewayError, McpMessage};
+use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::failure::Reason;
 use omcp_mcp::bridge::message::Message;
@@ -49,6 +49,11 @@ pub async fn relay(
         let (lane, exchanged) = match begin(front, served, &principal, message.clone()).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(reason)) => return reply::json(reason.state_answer(&id)),
+            // The lane ended between its look-up and the request.
+            Err(error) if attempt == 1 && error.kind() == ErrorKind::Closed => {
+                attempt += 1;
+                continue;
+            }
             Err(error) => {
                 served.note_failure(&error);
                 return reply::failure(&id, served.name().as_str(), &error);
@@ -58,8 +63,7 @@ pub async fn relay(
         let (id, principal) = (id.clone(), principal.clone());
         let mut call = Call { backend, id, principal, lane, exchanged, endless };
         let first = call.first(accepts, front).await;
-        // The server has forgotten its session, and so has not executed the request.
-        if attempt == 1 && first.as_ref().is_some_and(is_session_lost) {
+        if attempt == 1 && first.as_ref().is_some_and(was_not_executed) {
             attempt += 1;
             call.lane.closed().await;
             continue;
@@ -69,6 +73,12 @@ pub async fn relay(
         }
         return call.answer(first, accepts, front);
     }
+}
+
+/// Whether the request did certainly not run: its lane ended before it left, or the server has forgotten its
+/// session.
+fn was_not_executed(heard: &Option<Heard>) -> bool {
+    matches!(heard, Some(Heard::Unsent)) || is_session_lost(heard)
 }
 
 /// Whether this is the runtime's word for a session that the server no longer knows.
@@ -182,6 +192,10 @@ impl Call {
                     Ok(state) => (200, asked.answer(&state)),
                     Err(error) => (200, failure::message(&self.id, &self.backend, &error).into()),
                 }
+            }
+            Some(Heard::Unsent) => {
+                let error = GatewayError::unreachable("its connection ended before the call was sent");
+                (200, failure::message(&self.id, &self.backend, &error).into())
             }
             Some(Heard::Message(_)) | None => {
                 let error = GatewayError::closed("the connection to the backend has ended");

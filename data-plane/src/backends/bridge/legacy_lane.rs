@@ -32,6 +32,8 @@ pub enum Heard {
     Answer { status: u16, message: Bytes },
     /// The answer asks for input.
     Suspended(InputRequired),
+    /// There will be no answer; not a byte of the request has left.
+    Unsent,
 }
 
 enum Command {
@@ -136,6 +138,7 @@ impl LegacyLane {
             timers: Timers::default(),
             clients: HashMap::new(),
             contradicted: false,
+            opened: false,
             idle,
             used: false,
             busy: busy.clone(),
@@ -226,6 +229,8 @@ struct Owner {
     timers: Timers<LaneTimer>,
     clients: HashMap<Exchange, mpsc::Sender<Heard>>,
     contradicted: bool,
+    /// The handshake is over: requests have left.
+    opened: bool,
     idle: Duration,
     /// A request has come: a lane that nobody has used yet is not idle.
     used: bool,
@@ -251,6 +256,7 @@ async fn run(
     }
     owner.machine.ended();
     owner.tell_clients();
+    owner.refuse_rest(&mut commands);
     if let Ok(Err(error)) = AssertUnwindSafe(connection.close()).catch_unwind().await {
         tracing::debug!(error = %error.chain(), "backend connection did not close cleanly");
     }
@@ -290,7 +296,9 @@ impl Owner {
                 () = tokio::time::sleep(self.idle), if idle => Woken::Idle,
             };
             match woken {
-                Woken::Command(Some(Command::Close) | None) | Woken::Idle => return Ok(()),
+                Woken::Command(Some(Command::Close) | None) => return Ok(()),
+                // What comes now is refused, and asks another lane.
+                Woken::Idle => return Ok(()),
                 Woken::Command(Some(command)) => self.obey(command),
                 Woken::Message(message) => match message? {
                     Some(message) => self.machine.upstream(lend(&message)),
@@ -331,7 +339,7 @@ impl Owner {
                 LaneOutput::Contradicted => self.contradicted = true,
                 LaneOutput::Closed => open = false,
                 LaneOutput::Changed(_) => (self.changed)(),
-                LaneOutput::Opened => {}
+                LaneOutput::Opened => self.opened = true,
                 told => self.tell(told),
             }
             outputs.extend(self.machine.outputs());
@@ -339,10 +347,32 @@ impl Owner {
         Ok(open)
     }
 
-    /// The last words to clients: the connection is gone.
+    /// The last words to clients: the connection is gone. Before the end of the handshake nothing of theirs has
+    /// left.
     fn tell_clients(&mut self) {
         let outputs: Vec<LaneOutput> = self.machine.outputs().collect();
-        outputs.into_iter().for_each(|output| self.tell(output));
+        for output in outputs {
+            match output {
+                LaneOutput::Answer { exchange, .. } if !self.opened => {
+                    if let Some(client) = self.clients.remove(&exchange) {
+                        // One that does not listen needs no answer.
+                        client.try_send(Heard::Unsent).ok();
+                    }
+                }
+                output => self.tell(output),
+            }
+        }
+    }
+
+    /// Requests that were never looked at.
+    fn refuse_rest(&self, commands: &mut mpsc::Receiver<Command>) {
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            if let Command::Request(request) = command {
+                // As above.
+                request.heard.try_send(Heard::Unsent).ok();
+            }
+        }
     }
 
     fn tell(&mut self, output: LaneOutput) {
