@@ -6,8 +6,9 @@ use anyhow::{Context, Result, ensure};
 use http::Method;
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::client::{Http, Legacy, Modern};
-use omcp_tests::harness::manifest::stdio;
+use omcp_tests::harness::manifest::{http, stdio};
 use omcp_tests::harness::process;
+use omcp_tests::harness::server::Server;
 use omcp_tests::harness::wait::{self, holds};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -217,6 +218,27 @@ async fn the_limits_of_a_node_can_be_seen() -> Result<()> {
         }
     };
     ensure!(refused.contains("--processes-max"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_node_tells_clients_of_bridges_that_their_session_is_gone() -> Result<()> {
+    let server = Server::http(&["--era", "modern"]);
+    let mut cluster = Cluster::start(1);
+    cluster.apply(&[http("a", &server.url)]);
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {} });
+    for _ in 0..5 {
+        let endpoint = cluster.nodes[0].endpoint("a");
+        let client = wait::until("a session", async || Legacy::connect(&endpoint).await).await;
+        assert_eq!(client.post(&call).await?.status, 200);
+        cluster.until_persisted().await;
+        cluster.nodes[0].kill();
+        cluster.nodes[0].restart();
+        // At once: what the backend speaks is not known again yet.
+        let reply = client.post(&call).await?;
+        let (status, said) = (reply.status, reply.json().await?);
+        assert_eq!(status, 404, "{said}");
+    }
     Ok(())
 }
 

@@ -340,14 +340,22 @@ impl Inquiry<'_> {
         message: McpMessage,
     ) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
+        self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
-            return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
+            let stale = self.may_be_stale();
+            let response = self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await;
+            return if stale && response.status().is_client_error() {
+                Err(Refusal::session_not_found())
+            } else {
+                Ok(response)
+            };
         }
         let session = self.need(session)?;
         Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
     }
 
     async fn batch(mut self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
+        self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, bytes).await);
         }
@@ -360,6 +368,7 @@ impl Inquiry<'_> {
         if self.front.overload.refuses_streams() {
             return Ok(reply::overloaded());
         }
+        self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
@@ -369,6 +378,7 @@ impl Inquiry<'_> {
 
     async fn delete(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_delete(&self.legacy_headers())?;
+        self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
@@ -378,6 +388,21 @@ impl Inquiry<'_> {
             self.front.members.ended().end(id);
         }
         Ok(reply::empty(StatusCode::OK))
+    }
+
+    /// Waits until it is known whose session it is that this node does not hold: the backend's own, or one of a
+    /// bridge that ended with an earlier life of the node. If the backend does not answer, that is told later.
+    async fn settle(&self, session: Option<&Session>) {
+        if session.is_none() && self.served.upstream().is_some() {
+            drop(self.eras().await);
+        }
+    }
+
+    /// Whether the session named may be one of a bridge that this node has forgotten: it is not known yet that
+    /// the backend has sessions, so when it refuses this one, that may be all it says.
+    fn may_be_stale(&self) -> bool {
+        let has_sessions = |eras: Eras| self.served.speaks_legacy(eras) == Some(true);
+        self.headers.contains_key(headers::SESSION_ID) && !self.served.eras().is_some_and(has_sessions)
     }
 
     /// # Errors
