@@ -13,7 +13,7 @@ use omcp_tests::fixture::behaviour::BROOD_LEN;
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::client::{Legacy, Modern};
 use omcp_tests::harness::load::Load;
-use omcp_tests::harness::manifest::stdio;
+use omcp_tests::harness::manifest::{manifest, stdio};
 use omcp_tests::harness::processes::{self, Process};
 use omcp_tests::harness::wait::{self, holds};
 use rustix::process::{Pid, Signal, kill_process};
@@ -146,6 +146,19 @@ async fn the_end_of_a_session_ends_its_tree_alone() -> Result<()> {
     .await;
     assert_eq!(Modern::new(&endpoint).tool("pid", json!({})).await?, shared);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_deleted_in_its_handshake_leaves_nothing() {
+    let cluster = Cluster::start(1);
+    let mark = mark("handshake");
+    let mut backend = stdio("mute", &["--behave", "hang-handshake", "--behave", "brood"]);
+    backend["env"] = json!({ "OMCP_TEST_MARK": mark });
+    backend["runtime"]["start_timeout_ms"] = json!(600_000);
+    cluster.try_apply_text(&manifest(&[backend]), &[]).expect(0);
+    until_marked(&mark, |count| count >= TREE_LEN).await;
+    cluster.omcp(&["delete", "mute", "--yes"]).expect(0);
+    until_marked(&mark, |count| count == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

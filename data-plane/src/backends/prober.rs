@@ -90,9 +90,14 @@ async fn run(job: Job<Served>, done: mpsc::Sender<Weak<Served>>) {
     }
 }
 
-/// A probe that runs foreign code: a panic in it is one backend's failure.
+/// A probe that runs foreign code: a panic in it is one backend's failure. It ends with its definition, and what
+/// it has started ends with it.
 async fn guarded(served: &Served) -> Result<super::served::Findings, GatewayError> {
-    AssertUnwindSafe(probe::run(served)).catch_unwind().await.unwrap_or_else(|_| {
+    let probed = tokio::select! {
+        probed = AssertUnwindSafe(probe::run(served)).catch_unwind() => probed,
+        () = served.wait_closed() => Ok(Err(GatewayError::closed("its definition has ended"))),
+    };
+    probed.unwrap_or_else(|_| {
         let context = format!("the runtime of backend {} panicked while it was probed", served.name());
         Err(GatewayError::new(ErrorKind::Internal, context))
     })
@@ -102,7 +107,11 @@ async fn other_era(served: &Served) {
     if served.retired() || served.eras().is_none() {
         return;
     }
-    match AssertUnwindSafe(probe::speaks_legacy(served)).catch_unwind().await {
+    let asked = tokio::select! {
+        asked = AssertUnwindSafe(probe::speaks_legacy(served)).catch_unwind() => asked,
+        () = served.wait_closed() => return,
+    };
+    match asked {
         Ok(Some(true)) => served.found_legacy(),
         Ok(Some(false)) => served.refused_legacy(),
         Ok(None) | Err(_) => {}
