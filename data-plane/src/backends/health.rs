@@ -84,7 +84,7 @@ pub struct Health {
     failed_calls: AtomicU32,
     sessions: AtomicUsize,
     record: Mutex<Record>,
-    /// Failures that count for the backoff: they outlive a short spell of readiness.
+    /// Failures in a row that count for the backoff: they outlive a short spell of readiness.
     strikes: AtomicU32,
 }
 
@@ -179,6 +179,8 @@ impl Health {
             record.bad_start(now);
         }
         let retry_at = if accident {
+            // What came before it is no part of a row of failures any more.
+            self.strikes.store(0, Ordering::Relaxed);
             now
         } else if record.crash_loop {
             now + LOOP_PAUSE + backoff::random_below(LOOP_PAUSE)
@@ -300,6 +302,20 @@ mod tests {
         assert_eq!(health.record().failures, 0);
         let retry_at = health.failed(error(), false, start + STABLE);
         assert_eq!(retry_at, start + STABLE, "a stable backend restarts at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bad_starts_between_good_ones_do_not_add_up() {
+        let mut now = Instant::now();
+        let health = Health::new(now);
+        for _ in 0..20 {
+            health.succeeded(Eras::MODERN, None, now);
+            let retry_at = health.failed(error(), true, now + SECOND);
+            assert!(retry_at <= now + SECOND + BACKOFF_FIRST, "waited {:?}", retry_at - now - SECOND);
+            health.succeeded(Eras::MODERN, None, retry_at);
+            now = retry_at + 4 * STARTED_WELL;
+            assert_eq!(health.failed(error(), true, now), now, "it had started well");
+        }
     }
 
     #[tokio::test(start_paused = true)]
