@@ -134,7 +134,7 @@ impl DockerRuntime {
             ..LineLimits::default()
         };
         let output = Output::new(streams.output, self.stderr.clone());
-        Ok(LineConnection::new(output, streams.input, limits))
+        Ok(LineConnection::new(output, streams.input, limits).telling(self.stderr.clone()))
     }
 
     fn container_name(&self) -> Result<String, GatewayError> {

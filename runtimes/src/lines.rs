@@ -11,11 +11,13 @@ mod writer;
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use omcp_core::{GatewayError, McpMessage};
+use omcp_core::runtime::NoStderr;
+use omcp_core::{GatewayError, McpMessage, StderrSink};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -25,7 +27,7 @@ use self::writer::LineWriter;
 /// Most unread input held while a `send` waits for room. It lets a peer go on writing, and so
 /// reading, when both pipes are full.
 pub const READ_AHEAD_LEN_MAX: usize = 4 * 1024 * 1024;
-/// Lines that are no JSON-RPC are quoted in the log so many times per connection.
+/// Lines that are no JSON-RPC are quoted in the logs so many times per connection.
 const SKIPPED_LOGGED_MAX: u64 = 5;
 /// So much of such a line is quoted.
 const SKIPPED_QUOTE_LEN: usize = 80;
@@ -59,12 +61,21 @@ pub struct LineConnection<R, W> {
     output: LineWriter<W>,
     limits: LineLimits,
     skipped: u64,
+    /// Hears of the first lines that are no message.
+    log: Arc<dyn StderrSink>,
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LineConnection<R, W> {
     pub fn new(reader: R, writer: W, limits: LineLimits) -> Self {
         let input = LineReader::new(reader, limits.line_len_max);
-        Self { input, output: LineWriter::new(writer), limits, skipped: 0 }
+        let log = Arc::new(NoStderr);
+        Self { input, output: LineWriter::new(writer), limits, skipped: 0, log }
+    }
+
+    /// Tells `log`, which the author of a server reads, of the first lines that are no message.
+    #[must_use]
+    pub fn telling(self, log: Arc<dyn StderrSink>) -> Self {
+        Self { log, ..self }
     }
 
     /// Queues one message; it leaves with the next `recv`.
@@ -186,6 +197,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LineConnection<R, W> {
                 if self.skipped <= SKIPPED_LOGGED_MAX {
                     let quote = String::from_utf8_lossy(&line[..line.len().min(SKIPPED_QUOTE_LEN)]);
                     tracing::debug!(%error, line = ?quote, "skipped a line that is no json-rpc message");
+                    self.log.line(format!("[stdout, not JSON-RPC and skipped: {quote:?}]").as_bytes());
+                } else if self.skipped == SKIPPED_LOGGED_MAX + 1 {
+                    self.log.line(b"[stdout: further lines that are not JSON-RPC are skipped unseen]");
                 }
                 None
             }

@@ -146,7 +146,7 @@ impl Runtime for LocalProcessRuntime {
             ..LineLimits::default()
         };
         Ok(Box::new(LocalConnection {
-            lines: LineConnection::new(pipes.stdout, pipes.stdin, limits),
+            lines: LineConnection::new(pipes.stdout, pipes.stdin, limits).telling(Arc::clone(&self.stderr)),
             process,
             start: Start::Idle(self.settings.start_timeout_ms.duration()),
             output: Output::Open,
