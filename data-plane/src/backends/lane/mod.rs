@@ -255,6 +255,11 @@ impl Lane {
         self.shared.next_id.load(Ordering::Relaxed)
     }
 
+    /// How many calls of clients were answered: as long as it stays the same, nothing was heard of the backend.
+    pub fn answers(&self) -> u64 {
+        self.shared.counters.answered.load(Ordering::Relaxed)
+    }
+
     pub fn born(&self) -> Instant {
         self.shared.born
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use omcp_core::{GatewayError, McpMessage};
@@ -53,6 +53,8 @@ pub(super) struct Counters {
     pub finite: AtomicUsize,
     pub endless: AtomicUsize,
     pub own: AtomicUsize,
+    /// Answers to calls of clients so far.
+    pub answered: AtomicU64,
 }
 
 impl CallTraits {
@@ -99,6 +101,9 @@ impl Pending {
             return false;
         };
         call.traits.counter(&self.counters).fetch_sub(1, Ordering::Relaxed);
+        if matches!(event, Event::Final(_)) && !call.traits.own {
+            self.counters.answered.fetch_add(1, Ordering::Relaxed);
+        }
         call.sink.event(event);
         true
     }

@@ -22,8 +22,8 @@ const SOONEST: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     next: Option<Instant>,
-    /// How often the shared lane had been used at the last look.
-    uses: u64,
+    /// How many answers the shared lane had given at the last look.
+    answers: u64,
     under_way: bool,
 }
 
@@ -39,10 +39,10 @@ impl Served {
         if plan.under_way || now < next {
             return;
         }
-        let uses = self.open_lane().map_or(0, |lane| lane.uses());
-        let heard = self.heard.swap(false, Ordering::Relaxed) | (uses > plan.uses);
+        let answers = self.open_lane().map_or(0, |lane| lane.answers());
+        let heard = self.heard.swap(false, Ordering::Relaxed) | (answers != plan.answers);
         let degraded = self.health.record().degraded.is_some();
-        plan.uses = uses;
+        plan.answers = answers;
         plan.next = Some(now + if degraded { (every / SOONER).max(SOONEST) } else { every });
         if degraded || !heard {
             plan.under_way = true;
@@ -52,10 +52,10 @@ impl Served {
 
     /// A check has ended; `None` if there was nobody to ask.
     pub fn checked(&self, outcome: Option<Result<(), GatewayError>>) {
-        let uses = self.open_lane().map_or(0, |lane| lane.uses());
+        let answers = self.open_lane().map_or(0, |lane| lane.answers());
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
         // A check is no use.
-        (plan.under_way, plan.uses) = (false, uses);
+        (plan.under_way, plan.answers) = (false, answers);
         drop(plan);
         match outcome {
             Some(Ok(())) => self.note_success(),
