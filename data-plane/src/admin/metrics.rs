@@ -4,6 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
 use omcp_proto::v1::{BackendState, BackendStatus};
+use tokio::runtime::Handle;
 
 use crate::backends::BackendSet;
 use crate::backends::lane::CallCounts;
@@ -62,6 +63,8 @@ pub fn text(view: &View, statuses: &[BackendStatus], set: &BackendSet, members: 
     );
     page.sample("omcp_connections_opened_total", "", set.connections_opened());
     fleet(&mut page, members);
+    page.metric("omcp_tasks", "gauge", "Tasks of the node that have not ended.");
+    page.sample("omcp_tasks", "", Handle::current().metrics().num_alive_tasks());
     calls(&mut page, set);
     backends(&mut page, statuses);
     page.0
