@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,8 +30,13 @@ struct Arguments {
     #[arg(long, global = true)]
     always_events: bool,
 
-    /// Misbehave: exit-at-once, hang-handshake, garbage, half-line, flood-stderr, slow-start-ms=N,
-    /// ignore-eof, ignore-sigterm, brood (on stdio), die-on=TOOL (anywhere). Can be repeated.
+    /// File to which the tool "tally" appends the nonce of each call, one a line.
+    #[arg(long, global = true, value_name = "FILE")]
+    tally: Option<PathBuf>,
+
+    /// Misbehave, on stdio: exit-at-once, hang-handshake, garbage, half-line, half-line-hang, flood-stdout,
+    /// flood-stderr, slow-start-ms=N, answer-twice, unknown-ids, deaf, ignore-eof, ignore-sigterm, brood;
+    /// anywhere: die-on=TOOL. Can be repeated.
     #[arg(long, global = true, value_name = "KIND[=VALUE]")]
     behave: Vec<Quirk>,
 
@@ -120,6 +126,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         behaviour,
         page_size: arguments.page_size,
         always_events: arguments.always_events,
+        tally: arguments.tally,
     }));
     let stop = stop_signal(fixture.settings.behaviour.ignore_sigterm)?;
     match arguments.transport {
