@@ -6,8 +6,10 @@
 //!   handshake revisions (2024-11-05 to 2025-11-25) and the stateless revision (2026-07-28) side by side, over
 //!   stdio, Streamable HTTP, HTTP+SSE and as an AWS Lambda function. The `omcp-fixture` program is its command line.
 //! * [`harness`]: the real programs as processes, and small MCP clients, for the integration suite.
+//! * [`faults`]: a TCP proxy with the faults of networks, also as the program `omcp-fault-proxy`.
 //! * [`kit`]: the conformance kit of the runtimes, run over every type by the `omcp-kit` program.
 
+pub mod faults;
 pub mod fixture;
 pub mod harness;
 pub mod kit;
