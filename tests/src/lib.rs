@@ -7,8 +7,10 @@
 //!   stdio, Streamable HTTP, HTTP+SSE and as an AWS Lambda function. The `omcp-fixture` program is its command line.
 //! * [`harness`]: the real programs as processes, and small MCP clients, for the integration suite.
 //! * [`faults`]: a TCP proxy with the faults of networks, also as the program `omcp-fault-proxy`.
+//! * [`chaos`]: scenarios of kills, cuts and edits under load, played by the `omcp-chaos` program.
 //! * [`kit`]: the conformance kit of the runtimes, run over every type by the `omcp-kit` program.
 
+pub mod chaos;
 pub mod faults;
 pub mod fixture;
 pub mod harness;

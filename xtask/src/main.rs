@@ -7,10 +7,12 @@
 //! - [`tools`]: pinned tools from npm and PyPI
 //! - [`stage`]: the gateway's own programs, started around a manifest
 //! - [`kit`]: the conformance kit of the runtimes, over every type
+//! - [`chaos`]: what the gateway bears, scenario by scenario
 //! - [`conformance`]: the official suite, directly and through the gateway
 //! - [`interop`]: other people's clients and servers, directly and through the gateway
 
 mod cargo;
+mod chaos;
 mod conformance;
 mod folders;
 mod interop;
@@ -35,8 +37,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Everything that has to pass: format, lints, unit, integration, runtimes, conformance, interop, schemas,
-    /// protos
+    /// Everything that has to pass: format, lints, unit, integration, runtimes, chaos, conformance, interop,
+    /// schemas, protos
     Test,
     /// Tests beside the code and in its documentation
     Unit,
@@ -51,6 +53,8 @@ enum Chore {
         #[arg(long, value_name = "N")]
         kills: Option<u32>,
     },
+    /// Kills, cuts and edits under load; prints what came of it
+    Chaos(chaos::Options),
     /// The official MCP conformance suite, directly and through the gateway
     Conformance,
     /// Other people's clients and servers, directly and through the gateway
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
                 cargo::kills(&mut report, kills);
             }
         }
+        Chore::Chaos(options) => chaos::run(&mut report, &options),
         Chore::Conformance => conformance::run(&mut report),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
         Chore::Bench { options } => cargo::bench(&mut report, &options),
@@ -100,6 +105,7 @@ fn test(report: &mut Report) {
     tools::protos(report);
     tools::plugin_stubs(report);
     kit::run(report, false);
+    chaos::run(report, &chaos::Options::default());
     conformance::run(report);
     interop::run(report, "");
 }

@@ -42,6 +42,13 @@ impl Ended {
     }
 }
 
+/// Shows the last lines of a log.
+pub fn show_end(name: &str, lines_max: usize) {
+    let text = fs::read_to_string(folders::results(name)).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(lines_max)..].iter().for_each(|line| eprintln!("{line}"));
+}
+
 /// Runs `command` to its end, at most for `limit`; its output goes to `target/xtask/NAME.log`.
 pub fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Ended> {
     let (log, file) = new_log(&format!("{name}.log"))?;

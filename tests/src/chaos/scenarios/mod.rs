@@ -1,0 +1,33 @@
+//! The scenarios, in the order in which they run.
+
+mod kill_backends;
+
+use anyhow::Result;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+
+use super::plan::Plan;
+use super::row::Row;
+
+/// One of them.
+pub struct Scenario {
+    pub name: &'static str,
+    pub about: &'static str,
+    run: fn(Plan) -> LocalBoxFuture<'static, Result<Vec<Row>>>,
+}
+
+impl Scenario {
+    /// # Errors
+    /// It could not be played.
+    pub async fn run(&self, plan: Plan) -> Result<Vec<Row>> {
+        (self.run)(plan).await
+    }
+}
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "kill-backends",
+        about: "kill -9 of a random backend process every second",
+        run: |plan| kill_backends::run(plan).boxed_local(),
+    },
+];
