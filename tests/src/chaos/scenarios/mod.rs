@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run.
 
 mod kill_backends;
+mod kill_control_plane;
 
 use anyhow::Result;
 use futures_util::FutureExt;
@@ -29,5 +30,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "kill-backends",
         about: "kill -9 of a random backend process every second",
         run: |plan| kill_backends::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "kill-control-plane",
+        about: "kill -9 of the control plane, again and again",
+        run: |plan| kill_control_plane::run(plan).boxed_local(),
     },
 ];
