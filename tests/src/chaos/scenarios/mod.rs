@@ -2,6 +2,7 @@
 
 mod kill_backends;
 mod kill_control_plane;
+mod kill_nodes;
 
 use anyhow::Result;
 use futures_util::FutureExt;
@@ -35,5 +36,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "kill-control-plane",
         about: "kill -9 of the control plane, again and again",
         run: |plan| kill_control_plane::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "kill-nodes",
+        about: "kill -9 of one of three nodes; clients try again on another",
+        run: |plan| kill_nodes::run(plan).boxed_local(),
     },
 ];
