@@ -1,5 +1,6 @@
 //! The scenarios, in the order in which they run.
 
+mod impolite_sessions;
 mod kill_backends;
 mod kill_control_plane;
 mod kill_nodes;
@@ -41,5 +42,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "kill-nodes",
         about: "kill -9 of one of three nodes; clients try again on another",
         run: |plan| kill_nodes::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "impolite-sessions",
+        about: "sessions dropped in every way, with a server whose children hide",
+        run: |plan| impolite_sessions::run(plan).boxed_local(),
     },
 ];
