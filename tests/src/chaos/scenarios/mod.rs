@@ -1,5 +1,6 @@
 //! The scenarios, in the order in which they run.
 
+mod edits;
 mod impolite_sessions;
 mod kill_backends;
 mod kill_control_plane;
@@ -47,5 +48,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "impolite-sessions",
         about: "sessions dropped in every way, with a server whose children hide",
         run: |plan| impolite_sessions::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "edits",
+        about: "configuration edits under load",
+        run: |plan| edits::run(plan).boxed_local(),
     },
 ];
