@@ -5,6 +5,7 @@ mod impolite_sessions;
 mod kill_backends;
 mod kill_control_plane;
 mod kill_nodes;
+mod rolling_restart;
 
 use anyhow::Result;
 use futures_util::FutureExt;
@@ -53,5 +54,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "edits",
         about: "configuration edits under load",
         run: |plan| edits::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "rolling-restart",
+        about: "three nodes restarted in turn with many open streams",
+        run: |plan| rolling_restart::run(plan).boxed_local(),
     },
 ];
