@@ -1,5 +1,6 @@
 //! The scenarios, in the order in which they run.
 
+mod bad_neighbours;
 mod edits;
 mod impolite_sessions;
 mod kill_backends;
@@ -59,5 +60,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "rolling-restart",
         about: "three nodes restarted in turn with many open streams",
         run: |plan| rolling_restart::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "bad-neighbours",
+        about: "a slow, a flooding and a mute backend beside twenty others",
+        run: |plan| bad_neighbours::run(plan).boxed_local(),
     },
 ];
