@@ -6,6 +6,7 @@ mod impolite_sessions;
 mod kill_backends;
 mod kill_control_plane;
 mod kill_nodes;
+mod partitions;
 mod rolling_restart;
 
 use anyhow::Result;
@@ -65,5 +66,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "bad-neighbours",
         about: "a slow, a flooding and a mute backend beside twenty others",
         run: |plan| bad_neighbours::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "partitions",
+        about: "cuts and half-open peers between control plane and nodes",
+        run: |plan| partitions::run(plan).boxed_local(),
     },
 ];
