@@ -2,6 +2,7 @@
 
 mod bad_neighbours;
 mod edits;
+mod idle_cost;
 mod impolite_sessions;
 mod kill_backends;
 mod kill_control_plane;
@@ -71,5 +72,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "partitions",
         about: "cuts and half-open peers between control plane and nodes",
         run: |plan| partitions::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "idle-cost",
+        about: "memory of idle sessions and streams",
+        run: |plan| idle_cost::run(plan).boxed_local(),
     },
 ];
