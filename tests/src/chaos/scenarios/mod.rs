@@ -9,6 +9,7 @@ mod kill_control_plane;
 mod kill_nodes;
 mod partitions;
 mod rolling_restart;
+mod soak;
 
 use anyhow::Result;
 use futures_util::FutureExt;
@@ -77,5 +78,10 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "idle-cost",
         about: "memory of idle sessions and streams",
         run: |plan| idle_cost::run(plan).boxed_local(),
+    },
+    Scenario {
+        name: "soak",
+        about: "a long load: memory, descriptors and tasks stay flat",
+        run: |plan| soak::run(plan).boxed_local(),
     },
 ];
