@@ -16,9 +16,8 @@ use super::eras::Eras;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait: a backend that came back is found within half a minute, or by the first call after it.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// A backend that was ready for this long has earned a clean slate.
-const STABLE: Duration = Duration::from_secs(60);
-/// One that was ready for this long started well: its end is an accident, and it is started again at once.
+/// A backend that was ready for this long started well: its end is an accident, it is started again at once, and
+/// has a clean slate.
 const STARTED_WELL: Duration = Duration::from_secs(5);
 /// So many bad starts within [`LOOP_WINDOW`] are a crash loop.
 const LOOP_STARTS: usize = 5;
@@ -169,18 +168,16 @@ impl Health {
     pub fn failed(&self, error: Arc<GatewayError>, starts: bool, now: Instant) -> Instant {
         let mut record = self.lock();
         let uptime = self.ready().map(|_| now.duration_since(record.since));
-        if uptime.is_some_and(|uptime| uptime >= STABLE) {
+        let accident = uptime.is_some_and(|uptime| uptime >= STARTED_WELL);
+        if accident {
+            // It had started well, so that what came before is no part of a row of failures any more.
             self.strikes.store(0, Ordering::Relaxed);
             record.bad_starts.clear();
             record.crash_loop = false;
-        }
-        let accident = uptime.is_some_and(|uptime| uptime >= STARTED_WELL);
-        if starts && !accident {
+        } else if starts {
             record.bad_start(now);
         }
         let retry_at = if accident {
-            // What came before it is no part of a row of failures any more.
-            self.strikes.store(0, Ordering::Relaxed);
             now
         } else if record.crash_loop {
             now + LOOP_PAUSE + backoff::random_below(LOOP_PAUSE)
@@ -300,8 +297,8 @@ mod tests {
         }
         assert_eq!(health.strikes.load(Ordering::Relaxed), 9);
         assert_eq!(health.record().failures, 0);
-        let retry_at = health.failed(error(), false, start + STABLE);
-        assert_eq!(retry_at, start + STABLE, "a stable backend restarts at once");
+        let retry_at = health.failed(error(), false, start + STARTED_WELL);
+        assert_eq!(retry_at, start + STARTED_WELL, "a stable backend restarts at once");
     }
 
     #[tokio::test(start_paused = true)]
@@ -315,6 +312,7 @@ mod tests {
             health.succeeded(Eras::MODERN, None, retry_at);
             now = retry_at + 4 * STARTED_WELL;
             assert_eq!(health.failed(error(), true, now), now, "it had started well");
+            assert!(!loops(&health));
         }
     }
 
@@ -335,8 +333,8 @@ mod tests {
         health.failed(error(), true, retry_at + SECOND);
         assert!(loops(&health), "one success is no cure");
         health.succeeded(Eras::MODERN, None, retry_at);
-        health.failed(error(), true, retry_at + 2 * STABLE);
-        assert!(!loops(&health), "a minute is");
+        health.failed(error(), true, retry_at + 2 * STARTED_WELL);
+        assert!(!loops(&health), "a good start is");
     }
 
     #[tokio::test(start_paused = true)]
