@@ -157,6 +157,9 @@ impl Health {
     pub fn rest(&self, now: Instant) -> bool {
         let mut record = self.lock();
         let Some(eras) = self.ready() else { return false };
+        if now.duration_since(record.since) >= STARTED_WELL {
+            self.forgive(&mut record);
+        }
         (record.since, record.degraded) = (now, None);
         self.ready.store(0, Ordering::Release);
         self.verdict.send_replace(Verdict::Idle(eras));
@@ -170,10 +173,7 @@ impl Health {
         let uptime = self.ready().map(|_| now.duration_since(record.since));
         let accident = uptime.is_some_and(|uptime| uptime >= STARTED_WELL);
         if accident {
-            // It had started well, so that what came before is no part of a row of failures any more.
-            self.strikes.store(0, Ordering::Relaxed);
-            record.bad_starts.clear();
-            record.crash_loop = false;
+            self.forgive(&mut record);
         } else if starts {
             record.bad_start(now);
         }
@@ -197,6 +197,13 @@ impl Health {
         self.ready.store(0, Ordering::Release);
         self.verdict.send_replace(Verdict::Failing(Failure { error, retry_at, crash_loop }));
         retry_at
+    }
+
+    /// It had started well, so that what came before is no part of a row of failures any more.
+    fn forgive(&self, record: &mut Record) {
+        self.strikes.store(0, Ordering::Relaxed);
+        record.bad_starts.clear();
+        record.crash_loop = false;
     }
 
     /// A call or a check went through. True if that is news.
@@ -313,6 +320,20 @@ mod tests {
             now = retry_at + 4 * STARTED_WELL;
             assert_eq!(health.failed(error(), true, now), now, "it had started well");
             assert!(!loops(&health));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_came_to_rest_had_started_well() {
+        let mut now = Instant::now();
+        let health = Health::new(now);
+        for _ in 0..20 {
+            health.succeeded(Eras::MODERN, None, now);
+            health.failed(error(), true, now + SECOND);
+            assert!(!loops(&health));
+            health.succeeded(Eras::MODERN, None, now + SECOND);
+            now += SECOND + STARTED_WELL;
+            assert!(health.rest(now));
         }
     }
 

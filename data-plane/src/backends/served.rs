@@ -437,7 +437,12 @@ impl Served {
         } else {
             format!("backend {name} does not answer: {why}")
         };
-        GatewayError::new(failure.error.kind(), context)
+        // What ended, or took too long, was a start: the call has not left.
+        let kind = match failure.error.kind() {
+            ErrorKind::Closed | ErrorKind::Timeout => ErrorKind::Unreachable,
+            kind => kind,
+        };
+        GatewayError::new(kind, context)
     }
 
     fn slow(&self) -> GatewayError {
