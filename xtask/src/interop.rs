@@ -1,7 +1,8 @@
 //! Other people's clients and servers, directly and through the gateway.
 //!
 //! A client calls every tool, reads every resource, gets every prompt, and writes down what it got.
-//! Through the gateway it has to get the same.
+//! Through the gateway it has to get the same, also where client and server have no era in common: there the
+//! yardstick is the same client at the same server in an era that both speak, or its twin of that era.
 //!
 //! - [`peer`]: the clients and the servers; [`report`]: what a client got
 
@@ -11,6 +12,7 @@ mod report;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 
 use crate::interop::peer::{CLIENTS, Client, SERVERS, ServerKind, Surroundings};
 use crate::interop::report::Got;
@@ -21,12 +23,22 @@ use crate::{cargo, process};
 /// A client that starts on a busy machine, and waits for a server's slow tools.
 const RUN_LIMIT: Duration = Duration::from_secs(90);
 
+/// Pairs that have an era in common.
 pub fn run(report: &mut Report, filter: &str) {
+    visit(report, |house, report| house.try_all(report, filter));
+}
+
+/// Pairs that have none, as the gateway shows the server. `wanted` of nothing is all of them.
+pub fn matrix(report: &mut Report, wanted: &[&str]) {
+    visit(report, |house, report| house.cross_all(report, wanted));
+}
+
+fn visit(report: &mut Report, with: impl FnOnce(&House, &mut Report)) {
     if !cargo::programs(report) {
         return;
     }
     match House::build() {
-        Ok(house) => house.try_all(report, filter),
+        Ok(house) => with(&house, report),
         Err(error) => report.step("interop", || Err(error)),
     }
 }
@@ -64,16 +76,48 @@ impl House {
         }
     }
 
-    fn compare(&self, name: &str, client: &Client, server: &ServerKind, way: &str) -> Result<Counts> {
-        let direct = match way {
-            "http" => vec![self.url(server)?],
-            _ => [vec!["--".to_owned()], server.stdio_words(&self.surroundings)].concat(),
+    fn cross_all(&self, report: &mut Report, wanted: &[&str]) {
+        for client in &CLIENTS {
+            for server in SERVERS.iter().filter(|server| server.is_dual() || !client.speaks_with(server)) {
+                for way in ["http", "stdio"] {
+                    let era = client.other_era();
+                    let name = format!("{} at {era} {} over {way}", client.name, server.name);
+                    let exists = if way == "http" { server.http } else { server.stdio };
+                    if exists && (wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted))) {
+                        report.step(&name, || self.cross(&name, client, server, way));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A client at a server of the other era.
+    fn cross(&self, name: &str, client: &Client, server: &ServerKind, way: &str) -> Result<Counts> {
+        let (fitting, backend) = match server.is_dual() {
+            true => (client, pinned(server, way, client.other_era())),
+            false => (client.twin().context("it has no twin")?, backend(server, way)),
         };
-        let direct = self.survey(&format!("{name} directly"), client, server, &direct)?;
+        let direct = self.directly(name, fitting, server, way)?.of_any_era();
+        let endpoint = self.stage.endpoint(&backend);
+        let through = self.survey(&format!("{name} across eras"), client, server, &[endpoint])?.of_any_era();
+        direct.differences(&through).iter().for_each(|difference| eprintln!("  {difference}"));
+        Ok(direct.counts(&through))
+    }
+
+    fn compare(&self, name: &str, client: &Client, server: &ServerKind, way: &str) -> Result<Counts> {
+        let direct = self.directly(name, client, server, way)?;
         let endpoint = self.stage.endpoint(&backend(server, way));
         let through = self.survey(&format!("{name} through the gateway"), client, server, &[endpoint])?;
         direct.differences(&through).iter().for_each(|difference| eprintln!("  {difference}"));
         Ok(direct.counts(&through))
+    }
+
+    fn directly(&self, name: &str, client: &Client, server: &ServerKind, way: &str) -> Result<Got> {
+        let target = match way {
+            "http" => vec![self.url(server)?],
+            _ => [vec!["--".to_owned()], server.stdio_words(&self.surroundings)].concat(),
+        };
+        self.survey(&format!("{name} directly"), client, server, &target)
     }
 
     fn url(&self, server: &ServerKind) -> Result<String> {
@@ -95,17 +139,26 @@ fn backend(server: &ServerKind, way: &str) -> String {
     format!("{}-{way}", server.name)
 }
 
-/// Every server over every transport it has.
+/// A server of both eras, of which the gateway is to use one.
+fn pinned(server: &ServerKind, way: &str, era: &str) -> String {
+    format!("{}-{era}", backend(server, way))
+}
+
+/// Every server over every transport it has; those of both eras also in each alone.
 fn manifest(surroundings: &Surroundings, http: &[(&'static ServerKind, Server)]) -> String {
     let mut backends = Vec::new();
+    let mut add = |kind: &ServerKind, way: &str, runtime: serde_json::Value| {
+        backends.push(json!({ "id": backend(kind, way), "runtime": runtime }));
+        for era in ["legacy", "modern"].iter().filter(|_| kind.is_dual()) {
+            backends.push(json!({ "id": pinned(kind, way, era), "era": era, "runtime": runtime }));
+        }
+    };
     for (kind, server) in http {
-        let runtime = serde_json::json!({ "type": "remote-http", "url": server.url() });
-        backends.push(serde_json::json!({ "id": backend(kind, "http"), "runtime": runtime }));
+        add(kind, "http", json!({ "type": "remote-http", "url": server.url() }));
     }
     for kind in SERVERS.iter().filter(|kind| kind.stdio) {
         let words = kind.stdio_words(surroundings);
-        let runtime = serde_json::json!({ "type": "local-process", "command": words[0], "args": words[1..] });
-        backends.push(serde_json::json!({ "id": backend(kind, "stdio"), "runtime": runtime }));
+        add(kind, "stdio", json!({ "type": "local-process", "command": words[0], "args": words[1..] }));
     }
-    serde_json::json!({ "servers": backends }).to_string()
+    json!({ "servers": backends }).to_string()
 }

@@ -63,6 +63,11 @@ enum Chore {
         #[arg(default_value = "")]
         filter: String,
     },
+    /// Other people's clients at other people's servers of the other era, through the gateway
+    Matrix {
+        /// Only pairs whose name contains this
+        filter: Option<String>,
+    },
     /// The gateway beside the barest possible proxy, in release builds
     Bench {
         /// Options of the benchmark program
@@ -74,6 +79,14 @@ enum Chore {
     /// Install the pinned tools that the other chores use
     Setup,
 }
+
+/// Of each direction and transport one, in two languages; `cargo xtask matrix` tries all of them.
+const MATRIX_SHORT: [&str; 4] = [
+    "TypeScript 2 modern at legacy everything over stdio",
+    "Python 2 modern at legacy everything over http",
+    "TypeScript 1 at modern python over http",
+    "Python 1 at modern fastmcp over stdio",
+];
 
 fn main() -> ExitCode {
     let mut report = Report::default();
@@ -90,6 +103,7 @@ fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&mut report, &options),
         Chore::Conformance => conformance::run(&mut report),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
+        Chore::Matrix { filter } => interop::matrix(&mut report, filter.as_deref().as_slice()),
         Chore::Bench { options } => cargo::bench(&mut report, &options),
         Chore::Schemas => cargo::schemas(&mut report),
         Chore::Setup => tools::setup(&mut report),
@@ -108,4 +122,5 @@ fn test(report: &mut Report) {
     chaos::run(report, &chaos::Options::default());
     conformance::run(report);
     interop::run(report, "");
+    interop::matrix(report, &MATRIX_SHORT);
 }

@@ -157,6 +157,16 @@ impl Client {
         server.eras.contains(&self.era)
     }
 
+    /// The era that it does not speak.
+    pub fn other_era(&self) -> &'static str {
+        if self.era == "legacy" { "modern" } else { "legacy" }
+    }
+
+    /// The same program as a client of the other era.
+    pub fn twin(&self) -> Option<&'static Self> {
+        CLIENTS.iter().find(|client| client.script == self.script && client.era != self.era)
+    }
+
     /// The command, up to the address of the server.
     pub fn command(&self, surroundings: &Surroundings, server: &ServerKind) -> Command {
         // Nodes give servers this mask, and files tell of it: those that a client starts have it as well.
@@ -172,6 +182,10 @@ impl Client {
 }
 
 impl ServerKind {
+    pub fn is_dual(&self) -> bool {
+        self.eras.len() > 1
+    }
+
     /// Starts it on a free loopback port; it says which.
     pub fn http_command(&self, surroundings: &Surroundings) -> Command {
         let mut command = Command::new(surroundings.interpreter(self.language));

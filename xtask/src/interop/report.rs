@@ -23,6 +23,14 @@ impl Got {
         Ok(Self { report: serde_json::from_str(line).context("the report is no JSON")? })
     }
 
+    /// Without what the server says of itself, which the eras say differently.
+    pub fn of_any_era(mut self) -> Self {
+        if let Some(report) = self.report.as_object_mut() {
+            report.remove("server");
+        }
+        self
+    }
+
     /// Tools that the server lists and the plan forgot.
     pub fn uncalled(&self) -> Vec<&str> {
         self.report["uncalled"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
