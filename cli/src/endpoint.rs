@@ -34,19 +34,19 @@ impl Endpoint {
     /// # Errors
     /// No node is there, or it does not serve the backend.
     pub async fn connect(&self, backend: &str, context: &Context) -> Result<McpClient, Failure> {
-        let url = self.url(backend, None, context).await?;
+        let url = self.url(Some(backend), None, context).await?;
         McpClient::connect(&url, self.call_timeout, tell)
             .await
             .map_err(|error| failure(format!("reach {url}"), &error))
     }
 
-    /// Where a node serves a backend; rather not at `failed`, where nobody answers.
+    /// Where a node serves a backend, or all of them; rather not at `failed`, where nobody answers.
     ///
     /// # Errors
     /// No node is there.
     pub async fn url(
         &self,
-        backend: &str,
+        backend: Option<&str>,
         failed: Option<&str>,
         context: &Context,
     ) -> Result<String, Failure> {
@@ -54,7 +54,8 @@ impl Endpoint {
             Some(url) => url.clone(),
             None => self.find(failed, context).await?,
         };
-        Ok(format!("{}/mcp/{backend}", url.trim_end_matches('/')))
+        let url = url.trim_end_matches('/');
+        Ok(backend.map_or_else(|| format!("{url}/mcp"), |backend| format!("{url}/mcp/{backend}")))
     }
 
     /// Whether a node is named by its address, so that no control plane need be there.

@@ -82,6 +82,21 @@ async fn a_stateless_client_needs_no_headers() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn all_backends_are_one_server() -> Result<()> {
+    let cluster = Cluster::start(1);
+    cluster.apply(&[stdio("first", &[]), stdio("second", &["--era", "modern"])]);
+    let mut lines = Lines::start(&cluster.control_plane.admin, &[]);
+    handshake(&mut lines).await?;
+    for (id, backend) in [(1, "first"), (2, "second")] {
+        let call = tool(id, &format!("{backend}__echo"), json!({ "message": backend }));
+        let (answer, _) = lines.ask(&call).await?;
+        ensure!(text(&answer).contains(backend), "{answer}");
+    }
+    assert_eq!(lines.close().await?, (Vec::new(), 0));
+    Ok(())
+}
+
 /// A shell closes the pipe before anything is answered.
 #[test]
 fn a_closed_pipe_still_gets_its_answers() {

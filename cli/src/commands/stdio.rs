@@ -17,30 +17,30 @@ use crate::exit::Outcome;
 use crate::failure::{Cause, Failure};
 use crate::stdio::Relay;
 
-/// Serve a backend on standard input and output, for clients that start their MCP servers as programs
+/// Serve a backend, or all, on standard input and output, for clients that start their MCP servers as programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  omcp stdio github
+  omcp stdio
   omcp stdio github --node-url http://127.0.0.1:4180
 
 In the configuration file of a client:
   {\"mcpServers\": {\"github\": {\"command\": \"omcp\", \"args\": [\"stdio\", \"github\"]}}}")]
 pub struct Args {
-    /// Name of the backend
+    /// Name of a backend; all of them behind one server if none is given
     #[arg(value_name = "BACKEND")]
-    backend: String,
+    backend: Option<String>,
 
     #[command(flatten)]
     endpoint: Endpoint,
 }
 
 pub async fn run(args: Args, context: &Context) -> Result<Outcome, Failure> {
-    if !args.endpoint.is_fixed() {
-        context.backend(&args.backend).await?;
+    if let (Some(backend), false) = (&args.backend, args.endpoint.is_fixed()) {
+        context.backend(backend).await?;
     }
     let mut last: Option<String> = None;
     let dial = async || {
-        let url = args.endpoint.url(&args.backend, last.as_deref(), context).await?;
+        let url = args.endpoint.url(args.backend.as_deref(), last.as_deref(), context).await?;
         let connection = connect(&url, args.endpoint.call_timeout()).await;
         last = Some(url);
         connection
