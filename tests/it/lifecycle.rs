@@ -1,5 +1,6 @@
 //! Nothing is lost that need not be: calls outlive changes, drains and the death of others.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -7,9 +8,9 @@ use http::Method;
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::client::{Http, Legacy, Modern};
 use omcp_tests::harness::manifest::{http, stdio};
-use omcp_tests::harness::process;
 use omcp_tests::harness::server::Server;
 use omcp_tests::harness::wait::{self, holds};
+use omcp_tests::harness::{process, processes};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -258,6 +259,23 @@ async fn a_bridge_whose_process_dies_in_the_handshake_asks_another() -> Result<(
     let answer = Modern::new(&cluster.nodes[0].endpoint("a")).tool("echo", json!({ "message": "x" })).await?;
     assert_eq!(answer, "x");
     ensure!(!trap.exists(), "nothing stepped into the trap");
+    Ok(())
+}
+
+/// A server without sessions remembers nothing, so the end of its process is none of the gateway's session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridged_session_outlives_the_process_of_its_server() -> Result<()> {
+    let cluster = Cluster::start(1);
+    let lifecycle = json!({ "min_idle": 0, "idle_timeout_ms": 1000 });
+    cluster.apply(&[with(stdio("a", &["--era", "modern"]), lifecycle)]);
+    let session = Legacy::connect(&cluster.nodes[0].endpoint("a")).await?;
+    let mut seen = BTreeSet::new();
+    for _ in 0..3 {
+        let pid: u32 = session.tool("pid", json!({})).await?.parse()?;
+        ensure!(seen.insert(pid), "the process {pid} had ended");
+        // It comes to rest by itself.
+        wait::until("the process to end", async || holds(processes::read(pid).is_none(), pid)).await;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::bridge::failure::Reason;
 use omcp_mcp::bridge::legacy_session::{
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::legacy_lane::lend;
 use super::timers::Timers;
-use crate::backends::lane::{CallTraits, Event, Labels, Lane, Sink};
+use crate::backends::lane::{CallTraits, Event, Labels, Lane, Sink, again};
 
 /// Messages of the client that wait for the owner task.
 const COMMANDS_MAX: usize = 512;
@@ -39,7 +40,10 @@ enum Command {
     Close,
 }
 
-/// A handle on a session. It ends when it is closed, when its lane ends, or with its last handle.
+/// Gives a session another lane when the one that it shared has ended: its server remembers nothing of it.
+pub type Renew = Box<dyn Fn() -> BoxFuture<'static, Result<Lane, GatewayError>> + Send + Sync>;
+
+/// A handle on a session. It ends when it is closed, with a lane of its own, or with its last handle.
 #[derive(Clone)]
 pub struct BridgedSession {
     shared: Arc<Shared>,
@@ -56,23 +60,24 @@ struct Shared {
 
 impl BridgedSession {
     /// Begins a session on a lane to a modern server. What belongs to no request goes to `general`.
-    /// With `own` the lane ends with the session.
-    pub fn start(lane: Lane, own: bool, options: SessionOptions, general: Arc<dyn Sink>) -> Self {
+    /// Without `renew` the lane is the session's own, and one ends with the other.
+    pub fn start(lane: Lane, renew: Option<Renew>, options: SessionOptions, general: Arc<dyn Sink>) -> Self {
         let (commands, inbound) = mpsc::channel(COMMANDS_MAX);
         let (events, heard) = mpsc::channel(EVENTS_MAX);
         let (seed_sender, seed) = watch::channel(None);
         let (ended_sender, ended) = watch::channel(false);
         let in_flight = Arc::new(AtomicUsize::new(0));
         // The process of a shared lane is counted elsewhere.
-        let pid = lane.pid().filter(|_| own);
+        let pid = lane.pid().filter(|_| renew.is_none());
         let call_timeout_ms = options.call_timeout_ms;
         let owner = Owner {
             machine: Machine::new(options),
             timers: Timers::default(),
             lane,
-            own,
+            renew,
             call_timeout: Duration::from_millis(call_timeout_ms),
             wires: HashMap::new(),
+            unsent: Vec::new(),
             clients: HashMap::new(),
             general,
             events,
@@ -172,15 +177,31 @@ struct Owner {
     machine: Machine,
     timers: Timers<SessionTimer>,
     lane: Lane,
-    own: bool,
+    renew: Option<Renew>,
     call_timeout: Duration,
-    /// Requests of the machine -> their number on the lane.
-    wires: HashMap<u64, u64>,
+    /// Requests of the machine that are on the lane.
+    wires: HashMap<u64, Sent>,
+    /// Those that were to go over a lane that had ended.
+    unsent: Vec<(u64, Ask)>,
     clients: HashMap<Exchange, Arc<dyn Sink>>,
     general: Arc<dyn Sink>,
     events: mpsc::Sender<(u64, Event)>,
     seed: watch::Sender<Option<SessionSeed>>,
     in_flight: Arc<AtomicUsize>,
+}
+
+/// A request of the machine.
+struct Ask {
+    message: Bytes,
+    endless: bool,
+    /// It has met a lane that had ended.
+    again: bool,
+}
+
+struct Sent {
+    /// Its number on the lane.
+    minted: u64,
+    ask: Ask,
 }
 
 /// What woke the owner.
@@ -197,8 +218,6 @@ impl Owner {
         mut commands: mpsc::Receiver<Command>,
         mut events: mpsc::Receiver<(u64, Event)>,
     ) {
-        let lane = self.lane.clone();
-        let mut lane_ended = std::pin::pin!(lane.closed());
         loop {
             let woken = tokio::select! {
                 // Answers that came before the end of the lane are heard before the end.
@@ -206,7 +225,7 @@ impl Owner {
                 event = events.recv() => Woken::Event(event),
                 command = commands.recv() => Woken::Command(command),
                 timer = self.timers.next() => Woken::Timer(timer),
-                _ = &mut lane_ended => Woken::LaneEnded,
+                _ = self.lane.closed(), if self.renew.is_none() => Woken::LaneEnded,
             };
             match woken {
                 Woken::Command(Some(Command::Close) | None) | Woken::LaneEnded | Woken::Event(None) => break,
@@ -215,6 +234,9 @@ impl Owner {
                 Woken::Timer(timer) => self.machine.fire(timer),
             }
             self.perform();
+            if !self.unsent.is_empty() {
+                self.send_unsent().await;
+            }
         }
         self.machine.close();
         self.perform();
@@ -222,7 +244,7 @@ impl Owner {
             client.event(Event::Lost(Arc::new(GatewayError::closed("the session has ended"))));
         }
         self.general.event(Event::Cancelled);
-        if self.own {
+        if self.renew.is_none() {
             self.lane.close();
         }
     }
@@ -249,12 +271,14 @@ impl Owner {
     }
 
     fn heard(&mut self, wire: u64, event: Event) {
-        if event.is_last() {
-            self.wires.remove(&wire);
-        }
+        let sent = if event.is_last() { self.wires.remove(&wire) } else { None };
         match event {
             Event::Message(message) | Event::Final(message) => self.machine.upstream(wire, lend(&message)),
-            Event::Lost(error) | Event::Unsent(error) => self.machine.lost(wire, reason(&error)),
+            Event::Unsent(error) => match sent {
+                Some(Sent { ask, .. }) if self.may_ask_again(&ask) => self.unsent.push((wire, ask)),
+                _ => self.machine.lost(wire, reason(&error)),
+            },
+            Event::Lost(error) => self.machine.lost(wire, reason(&error)),
             Event::Cancelled => self.machine.lost(wire, Reason::StreamLost),
         }
     }
@@ -263,9 +287,12 @@ impl Owner {
         let outputs: Vec<SessionOutput> = self.machine.outputs().collect();
         for output in outputs {
             match output {
-                SessionOutput::Upstream { wire, message, endless } => self.ask(wire, message, endless),
+                SessionOutput::Upstream { wire, message, endless } => {
+                    self.ask(wire, Ask { message, endless, again: false });
+                }
                 SessionOutput::Cancel { wire } => {
-                    if let Some(minted) = self.wires.remove(&wire) {
+                    self.unsent.retain(|(unsent, _)| *unsent != wire);
+                    if let Some(Sent { minted, .. }) = self.wires.remove(&wire) {
                         self.lane.cancel(minted, "cancelled by the client");
                     }
                 }
@@ -298,24 +325,47 @@ impl Owner {
     }
 
     /// Sends a request of the machine over the lane, which has numbers of its own.
-    fn ask(&mut self, wire: u64, message: Bytes, endless: bool) {
-        let message = McpMessage::trusted(message);
+    fn ask(&mut self, wire: u64, ask: Ask) {
+        let message = McpMessage::trusted(ask.message.clone());
         let Some(labels) = Labels::of(&message) else {
             return;
         };
         let minted = self.lane.mint();
         let sink = Arc::new(Upstream { wire, labels, events: self.events.clone() });
-        let timeout = (!endless).then_some(self.call_timeout);
+        let timeout = (!ask.endless).then_some(self.call_timeout);
         let traits = CallTraits::of(&message, timeout);
         match self.lane.call(minted, Labels::replace(&message, minted), sink, traits) {
             Ok(()) => {
-                self.wires.insert(wire, minted);
+                self.wires.insert(wire, Sent { minted, ask });
             }
-            Err(error) => {
-                // The machine hears of it like of any other end.
-                drop(self.events.try_send((wire, Event::Lost(Arc::new(error)))));
+            Err(error) if error.kind() == ErrorKind::Closed && self.may_ask_again(&ask) => {
+                self.unsent.push((wire, ask));
             }
+            Err(error) => self.lose(wire, error),
         }
+    }
+
+    fn may_ask_again(&self, ask: &Ask) -> bool {
+        self.renew.is_some() && !ask.again
+    }
+
+    /// Takes another lane for what has not left.
+    async fn send_unsent(&mut self) {
+        let Some(renew) = &self.renew else { return };
+        let renewed = renew().await;
+        let unsent = std::mem::take(&mut self.unsent);
+        match renewed {
+            Ok(lane) => {
+                self.lane = lane;
+                unsent.into_iter().for_each(|(wire, ask)| self.ask(wire, Ask { again: true, ..ask }));
+            }
+            Err(error) => unsent.into_iter().for_each(|(wire, _)| self.lose(wire, again(&error))),
+        }
+    }
+
+    /// The machine hears of it like of any other end.
+    fn lose(&self, wire: u64, error: GatewayError) {
+        drop(self.events.try_send((wire, Event::Lost(Arc::new(error)))));
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Served;
 use crate::backends::bridge::legacy_lane::{Claim, LegacyLane};
-use crate::backends::bridge::legacy_session::BridgedSession;
+use crate::backends::bridge::legacy_session::{BridgedSession, Renew};
 use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{Lane, Sink};
 use crate::backends::slots::{Opened, Slot};
@@ -247,25 +247,36 @@ impl Served {
         ask_prefix: String,
         general: Arc<dyn Sink>,
     ) -> Result<BridgedSession, GatewayError> {
-        let (lane, own) = self.lane_for_session().await?;
+        let (lane, renew) = self.lane_for_session().await?;
         let call_timeout = self.runtime.call_timeout().as_millis();
         let options = SessionOptions {
             backend: self.name.as_str().to_owned(),
             ask_prefix,
             call_timeout_ms: u64::try_from(call_timeout).unwrap_or(u64::MAX),
         };
-        Ok(BridgedSession::start(lane, own, options, general))
+        Ok(BridgedSession::start(lane, renew, options, general))
     }
 
-    /// A modern lane for a legacy client's session, and whether it is the session's own.
+    /// A modern lane for a legacy client's session, and where the next one comes from if it is shared.
     ///
     /// # Errors
     /// Those of [`Served::modern_lane`] and [`Served::open_connection`].
-    pub async fn lane_for_session(&self) -> Result<(Lane, bool), GatewayError> {
+    pub(super) async fn lane_for_session(&self) -> Result<(Lane, Option<Renew>), GatewayError> {
         if self.upstream.is_none() {
-            return Ok((self.modern_lane().await?, false));
+            return Ok((self.modern_lane().await?, Some(self.another_lane())));
         }
         let Opened { connection, slot } = self.open_connection().await?;
-        Ok((Lane::start(connection, self.lane_options(Era::Modern, slot)), true))
+        Ok((Lane::start(connection, self.lane_options(Era::Modern, slot)), None))
+    }
+
+    fn another_lane(&self) -> Renew {
+        let this = self.this.clone();
+        Box::new(move || {
+            let served = this.upgrade();
+            Box::pin(async move {
+                let gone = || GatewayError::closed("the backend of this session is gone");
+                served.ok_or_else(gone)?.modern_lane().await
+            })
+        })
     }
 }

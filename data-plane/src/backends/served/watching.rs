@@ -44,9 +44,9 @@ impl Served {
         if !self.eras().is_some_and(|eras| eras.modern) {
             return None;
         }
-        let (lane, own) = self.lane_for_session().await.ok()?;
+        let (lane, renew) = self.lane_for_session().await.ok()?;
         let minted = lane.mint();
-        let watch = Arc::new(ListWatch { lane, own, minted });
+        let watch = Arc::new(ListWatch { lane, own: renew.is_none(), minted });
         let sink = Arc::new(Changed(self.this.clone()));
         // Its own, so that it keeps no process from resting.
         let traits = CallTraits { own: true, ..CallTraits::default() };
