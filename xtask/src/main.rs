@@ -80,14 +80,6 @@ enum Chore {
     Setup,
 }
 
-/// Of each direction and transport one, in two languages; `cargo xtask matrix` tries all of them.
-const MATRIX_SHORT: [&str; 4] = [
-    "TypeScript 2 modern at legacy everything over stdio",
-    "Python 2 modern at legacy everything over http",
-    "TypeScript 1 at modern python over http",
-    "Python 1 at modern fastmcp over stdio",
-];
-
 fn main() -> ExitCode {
     let mut report = Report::default();
     match Arguments::parse().chore {
@@ -122,5 +114,4 @@ fn test(report: &mut Report) {
     chaos::run(report, &chaos::Options::default());
     conformance::run(report);
     interop::run(report, "");
-    interop::matrix(report, &MATRIX_SHORT);
 }

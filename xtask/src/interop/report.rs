@@ -8,6 +8,9 @@ use crate::report::Counts;
 /// Longest piece of a value that is shown.
 const SHOWN_LEN: usize = 300;
 
+/// Members of results that 2026-07-28 has and the revisions before it have not.
+const OF_AN_ERA: [&str; 4] = ["resultType", "ttlMs", "cacheScope", "io.modelcontextprotocol/serverInfo"];
+
 pub struct Got {
     report: Value,
 }
@@ -23,11 +26,12 @@ impl Got {
         Ok(Self { report: serde_json::from_str(line).context("the report is no JSON")? })
     }
 
-    /// Without what the server says of itself, which the eras say differently.
+    /// Without what only one era has: how a server introduces itself, pings, and the members of [`OF_AN_ERA`].
     pub fn of_any_era(mut self) -> Self {
         if let Some(report) = self.report.as_object_mut() {
-            report.remove("server");
+            report.retain(|name, _| !["server", "ping"].contains(&name.as_str()));
         }
+        forget(&mut self.report);
         self
     }
 
@@ -73,6 +77,21 @@ impl Got {
             }
         }
         things
+    }
+}
+
+/// Removes the members that one era has, everywhere.
+fn forget(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !OF_AN_ERA.contains(&name.as_str()));
+            members.values_mut().for_each(forget);
+            members.retain(|name, value| {
+                name != "_meta" || value.as_object().is_some_and(|meta| !meta.is_empty())
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        _ => {}
     }
 }
 
