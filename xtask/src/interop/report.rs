@@ -8,7 +8,7 @@ use crate::report::Counts;
 /// Longest piece of a value that is shown.
 const SHOWN_LEN: usize = 300;
 
-/// Members of results that 2026-07-28 has and the revisions before it have not.
+/// Members that 2026-07-28 has and the revisions before it have not, or the other way round.
 const OF_AN_ERA: [&str; 4] = ["resultType", "ttlMs", "cacheScope", "io.modelcontextprotocol/serverInfo"];
 
 pub struct Got {
@@ -26,10 +26,10 @@ impl Got {
         Ok(Self { report: serde_json::from_str(line).context("the report is no JSON")? })
     }
 
-    /// Without what only one era has: how a server introduces itself, pings, and the members of [`OF_AN_ERA`].
+    /// Without what only one era has: how a server introduces itself and what it can do, pings, and the members of [`OF_AN_ERA`].
     pub fn of_any_era(mut self) -> Self {
         if let Some(report) = self.report.as_object_mut() {
-            report.retain(|name, _| !["server", "ping"].contains(&name.as_str()));
+            report.retain(|name, _| !["server", "capabilities", "ping"].contains(&name.as_str()));
         }
         forget(&mut self.report);
         self
