@@ -9,6 +9,7 @@ use omcp_tests::harness::node::Node;
 use omcp_tests::harness::process;
 use omcp_tests::harness::processes;
 use omcp_tests::harness::server::Server;
+use omcp_tests::harness::wait::{self, holds};
 use omcp_tests::kit::program::{Listening, kill};
 use serde_json::{Value, json};
 
@@ -97,9 +98,14 @@ impl Peers {
                 return Ok(Death::Nodes);
             }
             "process" => {
-                for pid in pids(&cluster.status(backend, node.name()))? {
-                    end(pid)?;
-                }
+                // One whose session has ended may be gone before it is killed.
+                wait::until("a process to kill", async || {
+                    let found =
+                        pids(&cluster.status(backend, node.name())).map_err(|error| error.to_string())?;
+                    let killed = found.iter().filter(|pid| kill(**pid).is_ok()).count();
+                    holds(killed > 0, format!("{found:?} were gone"))
+                })
+                .await;
                 return Ok(Death::Nodes);
             }
             "plugin" => {

@@ -5,7 +5,7 @@ use omcp_tests::harness::Cluster;
 use omcp_tests::harness::load::Load;
 use omcp_tests::harness::node::Node;
 use omcp_tests::harness::wait;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 use super::peers::{Death, Peers};
 use super::{cluster, echo, offers};
@@ -16,6 +16,9 @@ const KILLS_DEFAULT: usize = 2;
 const KILLS_JUDGED: usize = 10;
 /// A peer may take its own start time and this much longer until it serves again.
 const RECOVERY_MAX: Duration = Duration::from_secs(1);
+/// Ready for so long, a peer has started well and its end is an accident; before, it would be a bad start, and
+/// several of those a crash loop.
+const STARTED_WELL: Duration = Duration::from_secs(6);
 /// Fresh sessions that tell how long a start takes.
 const STARTS: usize = 5;
 const POLL: Duration = Duration::from_millis(5);
@@ -25,6 +28,7 @@ struct Row {
     backend: String,
     start: Duration,
     recoveries: Vec<Duration>,
+    served_at: Instant,
 }
 
 impl Row {
@@ -61,18 +65,24 @@ async fn a_killed_peer_comes_back_and_disturbs_no_other() -> Result<()> {
     for name in &names {
         let node = home(&cluster, name)?;
         wait::until(&format!("{name} on {}", node.name()), async || echo(node, name).await).await;
-        rows.push(Row {
-            backend: (*name).to_owned(),
-            start: start_of(node, name).await?,
-            recoveries: Vec::new(),
-        });
+    }
+    for name in &names {
+        let node = home(&cluster, name)?;
+        // Under the load that there is when it comes back.
+        let load = others(node, &names, name).await;
+        let start = start_of(node, name).await?;
+        load.stop().await;
+        let (backend, served_at) = ((*name).to_owned(), Instant::now());
+        rows.push(Row { backend, start, recoveries: Vec::new(), served_at });
     }
     let kills = std::env::var(KILLS).ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS_DEFAULT);
     for _ in 0..kills {
         for row in &mut rows {
             let node = home(&cluster, &row.backend)?;
+            sleep_until((row.served_at + STARTED_WELL).into()).await;
             let load = others(node, &names, &row.backend).await;
             row.recoveries.push(recovery(&mut peers, &cluster, node, &row.backend).await?);
+            row.served_at = Instant::now();
             let (calls, failures) = load.stop().await;
             assert_eq!(
                 failures,
