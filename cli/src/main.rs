@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
+use tokio::runtime::Builder;
 
 use crate::cli::Cli;
 use crate::context::Context;
@@ -56,7 +57,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Outcome, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut runtime = match cli.command.serves() {
+        true => Builder::new_multi_thread(),
+        false => Builder::new_current_thread(),
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Cause::Failed, "start", error.to_string()))?;
@@ -69,7 +74,7 @@ fn run(cli: Cli) -> Result<Outcome, Failure> {
 
 async fn until_interrupted(cli: Cli) -> Result<Outcome, Failure> {
     let context = Context { global: cli.global, program: Cli::command };
-    if cli.command.handles_interrupt() {
+    if cli.command.serves() {
         return cli.command.run(&context).await;
     }
     tokio::select! {

@@ -16,6 +16,7 @@ use omcp_runtimes::lines::{LineConnection, LineLimits};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::failure::{Cause, Failure};
@@ -128,6 +129,9 @@ where
     }
 
     async fn send(&mut self, message: McpMessage, unreached: u32) -> Result<(), Failure> {
+        // The end of a kept connection may have arrived just before the message. Its owner runs on this thread
+        // and sees it first, so that nothing is written to a node that is gone.
+        yield_now().await;
         if self.nodes.is_empty() && !self.find_node(&message, 0).await {
             return Err(ended());
         }

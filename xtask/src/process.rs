@@ -12,6 +12,8 @@ use crate::folders;
 
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(20);
+/// For a program to end by itself what it has started, once it is asked to.
+const TERM_WAIT: Duration = Duration::from_secs(15);
 /// Lines of a log that are shown when its program failed.
 const SHOWN_LINES: usize = 300;
 
@@ -85,14 +87,23 @@ fn finish(command: &mut Command, log: PathBuf, file: File, limit: Duration) -> R
 
 /// Waits for the end, and makes one after `limit`.
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + limit;
+    let ended = wait_until(child, Instant::now() + limit)?;
+    if ended.is_none() {
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().context("run kill")?;
+        if wait_until(child, Instant::now() + TERM_WAIT)?.is_none() {
+            child.kill()?;
+            child.wait()?;
+        }
+    }
+    Ok(ended)
+}
+
+fn wait_until(child: &mut Child, deadline: Instant) -> Result<Option<ExitStatus>> {
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
         thread::sleep(POLL);
     }
-    child.kill()?;
-    child.wait()?;
     Ok(None)
 }

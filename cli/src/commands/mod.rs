@@ -85,8 +85,8 @@ impl Command {
         }
     }
 
-    /// Whether it ends by itself, in its own way, on Ctrl-C.
-    pub fn handles_interrupt(&self) -> bool {
+    /// Whether it serves others: it uses all cores, and ends by itself, in its own way, on Ctrl-C.
+    pub fn serves(&self) -> bool {
         matches!(self, Self::Up(_) | Self::DemoServer(_))
     }
 }

@@ -3,7 +3,7 @@
 use omcp_core::lifecycle::MIN_IDLE_MAX;
 
 use super::{Limit, bytes, time};
-use crate::backends::lane::ENDLESS_MAX;
+use crate::backends::lane::{ENDLESS_MAX, SURPLUS_PER_S};
 use crate::backends::served::{BRIDGED_LANES_MAX, START_DEADLINE};
 use crate::backends::set::BACKENDS_MAX;
 use crate::backends::stderr::RING_LEN_MAX;
@@ -29,6 +29,11 @@ pub fn all() -> impl Iterator<Item = Limit> {
             "subscriptions per backend",
             ENDLESS_MAX.to_string(),
             "of stateless clients, on their one connection to it; refused beyond",
+        ),
+        (
+            "messages of a backend for no call",
+            format!("{SURPLUS_PER_S} a second"),
+            "of each of its connections, which is read on in the next quarter of a second; its neighbours feel no flood",
         ),
         (
             "bridged connections per backend",

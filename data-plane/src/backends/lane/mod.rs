@@ -6,6 +6,7 @@
 //! - [`labels`]: what the client calls its request, put back on the way to it
 //! - [`pending`]: the calls in flight, oldest first
 //! - [`counts`]: what became of calls, for metrics
+//! - `surplus`: how much is read of what nobody asked for
 //! - `task`: the owner
 
 pub mod counts;
@@ -13,6 +14,7 @@ pub mod event;
 pub mod inbox;
 pub mod labels;
 mod pending;
+mod surplus;
 mod task;
 
 use std::fmt;
@@ -35,6 +37,7 @@ pub use inbox::Inbox;
 pub use labels::Labels;
 pub use pending::CallTraits;
 use pending::Counters;
+pub use surplus::SURPLUS_PER_S;
 
 /// Most subscriptions open on one lane, which all modern clients of a backend share.
 pub const ENDLESS_MAX: usize = 4_096;

@@ -2,7 +2,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
@@ -16,12 +15,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::counts::CallCounts;
 use super::event::Event;
 use super::pending::{Counters, Delivery, Overdue, Pending};
+use super::surplus::{Surplus, TICK};
 use super::{Command, LaneOptions};
 
 /// Commands taken at once, so that many callers' lines leave in one write.
 const BATCH: usize = 64;
-/// How often deadlines are looked at: coarse, because they are minutes.
-const TICK: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(
     mut connection: Box<dyn BackendConnection>,
@@ -31,7 +29,8 @@ pub(super) async fn run(
     ended: watch::Sender<Option<Arc<GatewayError>>>,
 ) {
     let pending = Pending::new(counters, options.call_max);
-    let mut owner = Owner { options, pending, batch: Vec::with_capacity(BATCH), closing: false };
+    let batch = Vec::with_capacity(BATCH);
+    let mut owner = Owner { options, pending, surplus: Surplus::default(), batch, closing: false };
     // The connection is a stranger's code: a panic in it ends this lane and nothing else.
     let served = AssertUnwindSafe(owner.serve(connection.as_mut(), &mut commands)).catch_unwind().await;
     let error = Arc::new(served.unwrap_or_else(|_| panicked()));
@@ -50,6 +49,7 @@ pub(super) async fn run(
 struct Owner {
     options: LaneOptions,
     pending: Pending,
+    surplus: Surplus,
     /// Commands taken and not yet obeyed, the next one last.
     batch: Vec<Command>,
     /// Nobody will start anything more: it ends with the last call.
@@ -63,6 +63,7 @@ impl Owner {
         connection: &mut dyn BackendConnection,
         commands: &mut mpsc::Receiver<Command>,
     ) -> GatewayError {
+        // Deadlines are minutes: that coarse is fine enough for them.
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -75,8 +76,13 @@ impl Owner {
                         self.obey(connection).await
                     }
                 }
-                message = connection.recv() => self.hear(message, connection).await,
-                _ = tick.tick() => self.expire(connection).await,
+                message = connection.recv(), if self.surplus.has_room() => {
+                    self.hear(message, connection).await
+                }
+                _ = tick.tick() => {
+                    self.surplus.renew();
+                    self.expire(connection).await
+                }
             };
             if let Err(error) = step {
                 return error;
@@ -151,6 +157,7 @@ impl Owner {
                 let known =
                     own_id(message.id()).is_some_and(|id| self.pending.finish(id, Event::Final(message)));
                 if !known {
+                    self.surplus.add();
                     CallCounts::add(&self.options.counts.late, 1);
                     tracing::debug!("dropped a response that nobody waits for");
                 }
@@ -168,15 +175,18 @@ impl Owner {
         connection: &mut dyn BackendConnection,
     ) -> Result<(), GatewayError> {
         if message.method() == Some(methods::PING) {
+            self.surplus.add();
             let id = message.id().unwrap_or(b"0");
             let pong = [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#].concat();
             return connection.send(McpMessage::trusted(pong.into())).await;
         }
         if self.options.era == Era::Modern {
+            self.surplus.add();
             tracing::debug!("dropped a request of a modern backend: its revision forbids them");
             return Ok(());
         }
         if self.options.shared {
+            self.surplus.add();
             let id = message.id().unwrap_or(b"0");
             let text = "several clients share this server, so it can ask none of them";
             let refusal = error_response(id, code::METHOD_NOT_FOUND, text, None);
@@ -191,26 +201,32 @@ impl Owner {
         message: McpMessage,
         connection: &mut dyn BackendConnection,
     ) -> Result<(), GatewayError> {
-        let envelope = message.envelope();
-        let id = match message.method() {
-            Some(methods::PROGRESS) => match own_id(envelope.progress_token(message.bytes())) {
-                Some(id) => Some(id),
-                None => return Ok(()),
-            },
+        if message.method() == Some(methods::CANCELLED) && self.options.era == Era::Modern {
+            return self.withdrawn(own_id(message.envelope().request_id_param(message.bytes())));
+        }
+        match self.addressee(&message) {
+            Addressee::Call(id) => self.deliver(Some(id), message, connection).await,
+            Addressee::All => self.deliver(None, message, connection).await,
+            Addressee::Nobody => {
+                self.surplus.add();
+                Ok(())
+            }
+        }
+    }
+
+    fn addressee(&self, notification: &McpMessage) -> Addressee {
+        let (envelope, bytes) = (notification.envelope(), notification.bytes());
+        let certain = |id: Option<u64>| id.map_or(Addressee::Nobody, Addressee::Call);
+        let likely = |id: Option<u64>| id.map_or(Addressee::All, Addressee::Call);
+        match notification.method() {
+            Some(methods::PROGRESS) => certain(own_id(envelope.progress_token(bytes))),
             Some(methods::MESSAGE) if self.options.era == Era::Modern => {
-                match self.pending.only_with_logs() {
-                    Some(id) => Some(id),
-                    None => return Ok(()),
-                }
+                certain(self.pending.only_with_logs())
             }
-            Some(methods::MESSAGE) if self.options.shared => return Ok(()),
-            Some(methods::MESSAGE) => self.pending.oldest(),
-            Some(methods::CANCELLED) if self.options.era == Era::Modern => {
-                return self.withdrawn(own_id(envelope.request_id_param(message.bytes())));
-            }
-            _ => own_id(envelope.subscription_id_range().map(|range| &message.bytes()[range])),
-        };
-        self.deliver(id, message, connection).await
+            Some(methods::MESSAGE) if self.options.shared => Addressee::Nobody,
+            Some(methods::MESSAGE) => likely(self.pending.oldest()),
+            _ => likely(own_id(envelope.subscription_id_range().map(|range| &bytes[range]))),
+        }
     }
 
     /// A modern backend ends a subscription by cancelling it (2026-07-28 stdio).
@@ -234,7 +250,11 @@ impl Owner {
             return Ok(());
         };
         match self.pending.deliver(id, message) {
-            Delivery::Done | Delivery::NoSuchCall => Ok(()),
+            Delivery::Done => Ok(()),
+            Delivery::NoSuchCall => {
+                self.surplus.add();
+                Ok(())
+            }
             Delivery::Refused => {
                 let slow = Arc::new(GatewayError::closed("the client did not read its stream fast enough"));
                 self.cancel(id, Event::Lost(slow), "client is gone", connection).await
@@ -242,7 +262,8 @@ impl Owner {
         }
     }
 
-    fn unsolicited(&self, message: McpMessage) {
+    fn unsolicited(&mut self, message: McpMessage) {
+        self.surplus.add();
         if let Some(sink) = &self.options.unsolicited {
             sink.event(Event::Message(message));
         }
@@ -279,6 +300,14 @@ impl Owner {
             self.pending.finish(id, Event::Unsent(error.clone()));
         }
     }
+}
+
+/// Whom a notification is for.
+enum Addressee {
+    Call(u64),
+    /// Whoever takes what belongs to no call.
+    All,
+    Nobody,
 }
 
 fn panicked() -> GatewayError {

@@ -9,7 +9,7 @@ use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::revision::Era;
 use tokio::sync::mpsc;
 
-use super::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions, Sink};
+use super::{CallTraits, Event, Inbox, Labels, Lane, LaneOptions, SURPLUS_PER_S, Sink};
 
 const IN_FLIGHT_MAX: usize = 256;
 const SECOND: Duration = Duration::from_secs(1);
@@ -325,4 +325,29 @@ async fn a_lane_that_is_to_end_lets_its_call_finish() {
     let refused =
         lane.call(lane.mint(), McpMessage::trusted("{}".into()), Inbox::new(), CallTraits::default());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+/// A flood of everything that nobody asked for: the calls of the flooding backend still get their answers.
+#[tokio::test(start_paused = true)]
+async fn a_flood_is_read_at_a_limited_rate() {
+    let kinds = [
+        r#"{"jsonrpc":"2.0","id":4711,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":4711,"progress":1}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+        r#"{"jsonrpc":"2.0","id":"q","method":"roots/list"}"#,
+    ];
+    for kind in kinds {
+        let (lane, mut peer, _) =
+            lane_with(LaneOptions { calls_max: 1, ..LaneOptions::new(Era::Modern, SECOND * 60) });
+        let (id, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
+        assert_eq!(peer.hears().await["id"].as_u64(), Some(id));
+        let began = tokio::time::Instant::now();
+        (0..SURPLUS_PER_S + SURPLUS_PER_S / 4).for_each(|_| peer.says(kind));
+        peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+        let answer = tokio::time::timeout(SECOND * 60, inbox.next()).await.unwrap();
+        assert!(matches!(answer, Event::Final(_)), "{kind}");
+        let took = began.elapsed();
+        assert!(took >= SECOND && took <= SECOND * 3 / 2, "{kind}: {took:?}");
+    }
 }
