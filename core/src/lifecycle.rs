@@ -24,6 +24,9 @@ pub enum Isolation {
     /// leaves behind in its process is seen by no other.
     #[default]
     Session,
+    /// A principal shares with no other: its legacy sessions share one, and so do its stateless calls. Nobody
+    /// knows who an anonymous client is: it is served as under `Session`.
+    Principal,
     /// Legacy sessions share one as well.
     Shared,
 }
@@ -32,15 +35,15 @@ impl FromStr for Isolation {
     type Err = InvalidBackend;
 
     fn from_str(text: &str) -> Result<Self, InvalidBackend> {
-        let reason = match text {
-            "" | "session" => return Ok(Self::Session),
-            "shared" => return Ok(Self::Shared),
-            "principal" => {
-                "principal needs clients that prove who they are, and nothing is authenticated yet: use session or shared".to_owned()
-            }
-            other => format!("{other:?} is not an isolation: use session or shared"),
-        };
-        Err(InvalidBackend::new("lifecycle.isolation", reason))
+        match text {
+            "" | "session" => Ok(Self::Session),
+            "principal" => Ok(Self::Principal),
+            "shared" => Ok(Self::Shared),
+            other => Err(InvalidBackend::new(
+                "lifecycle.isolation",
+                format!("{other:?} is not an isolation: use session, principal or shared"),
+            )),
+        }
     }
 }
 
@@ -145,8 +148,8 @@ mod tests {
     fn words_and_times_have_bounds_and_say_so() {
         assert_eq!("".parse(), Ok(Isolation::Session));
         assert_eq!("shared".parse(), Ok(Isolation::Shared));
-        let refused = "principal".parse::<Isolation>().unwrap_err();
-        assert!(refused.to_string().contains("authenticated"), "{refused}");
+        assert_eq!("principal".parse(), Ok(Isolation::Principal));
+        assert!("user".parse::<Isolation>().unwrap_err().to_string().contains("principal"));
         assert_eq!("idempotent".parse(), Ok(Retry::Idempotent));
         assert!("always".parse::<Retry>().is_err());
         assert_eq!("recreate".parse(), Ok(Recovery::Recreate));

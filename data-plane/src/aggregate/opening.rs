@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use omcp_core::lifecycle::Isolation;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
 use omcp_mcp::bridge::edits::{Edits, quoted};
 use omcp_mcp::envelope::Kind;
@@ -13,8 +12,9 @@ use omcp_mcp::methods;
 use omcp_mcp::object::member;
 use omcp_mcp::revision::{Era, Revision};
 
+use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
-use crate::backends::{Served, SessionGuard, SharedLegacy, slots};
+use crate::backends::{Circle, Served, SessionGuard, SharedLegacy, slots};
 use crate::session::link::Link;
 
 /// For `initialize` to be answered, from the start of the process: package runners download first.
@@ -25,6 +25,7 @@ pub struct Hello {
     /// Its `initialize`, with the revision that was agreed on.
     initialize: McpMessage,
     pub revision: Revision,
+    principal: Principal,
     /// Begins the ids of questions that a bridge makes.
     ask_prefix: String,
     /// The last `logging/setLevel`.
@@ -33,7 +34,12 @@ pub struct Hello {
 }
 
 impl Hello {
-    pub fn new(initialize: &McpMessage, revision: Revision, ask_prefix: String) -> Self {
+    pub fn new(
+        initialize: &McpMessage,
+        revision: Revision,
+        principal: Principal,
+        ask_prefix: String,
+    ) -> Self {
         let bytes = initialize.bytes();
         let params = initialize.envelope().params_range();
         let version = params.and_then(|params| member(bytes, params, "protocolVersion"));
@@ -42,7 +48,8 @@ impl Hello {
             edits.replace(version, quoted(revision.as_str()));
         }
         let initialize = McpMessage::trusted(edits.apply());
-        Self { initialize, revision, ask_prefix, level: Mutex::default(), heard: AtomicBool::new(false) }
+        let (level, heard) = (Mutex::default(), AtomicBool::new(false));
+        Self { initialize, revision, principal, ask_prefix, level, heard }
     }
 
     pub fn set_level(&self, request: McpMessage) {
@@ -108,12 +115,11 @@ pub async fn open(
     let opened = match served.speaks_legacy(eras) {
         Some(false) => bridge(served, hello, general).await?,
         // Nobody had asked this modern backend for a handshake yet, and it may have none.
-        None => match shake_hands(served, hello, general.clone()).await {
+        None => match with_handshake(served, hello, general.clone()).await {
             Ok(opened) => opened,
             Err(_) => bridge(served, hello, general).await?,
         },
-        Some(true) if served.lifecycle().isolation == Isolation::Shared => join(served, general).await?,
-        Some(true) => shake_hands(served, hello, general).await?,
+        Some(true) => with_handshake(served, hello, general).await?,
     };
     if let Some(level) = hello.level() {
         opened.tell(&level, served);
@@ -122,6 +128,17 @@ pub async fn open(
         opened.link.listens();
     }
     Ok(opened)
+}
+
+async fn with_handshake(
+    served: &Arc<Served>,
+    hello: &Hello,
+    general: Arc<dyn Sink>,
+) -> Result<Opened, GatewayError> {
+    match served.circle(&hello.principal) {
+        Some(circle) => join(served, circle, general).await,
+        None => shake_hands(served, hello, general).await,
+    }
 }
 
 async fn shake_hands(
@@ -145,9 +162,9 @@ async fn shake_hands(
     Ok(Opened::new(served, Link::Lane(lane), None))
 }
 
-/// A session on the connection that all legacy sessions of the backend share.
-async fn join(served: &Arc<Served>, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
-    let shared = served.shared_legacy(HANDSHAKE_TIMEOUT).await?;
+/// A session on the connection that its circle shares.
+async fn join(served: &Arc<Served>, circle: Circle, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
+    let shared = served.shared_legacy(circle, HANDSHAKE_TIMEOUT).await?;
     agreed(served, shared.answer())?;
     shared.listen(&general);
     let link = Link::Lane(shared.lane().clone());
@@ -155,7 +172,7 @@ async fn join(served: &Arc<Served>, general: Arc<dyn Sink>) -> Result<Opened, Ga
 }
 
 async fn bridge(served: &Arc<Served>, hello: &Hello, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
-    let bridge = served.bridged_session(hello.ask_prefix.clone(), general).await?;
+    let bridge = served.bridged_session(&hello.principal, hello.ask_prefix.clone(), general).await?;
     let inbox = Inbox::new();
     bridge.call(bridge.mint(), hello.initialize.clone(), false, inbox.clone())?;
     let answer = inbox.response().await.inspect_err(|_| bridge.close())?;

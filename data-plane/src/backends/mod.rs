@@ -53,7 +53,7 @@ pub mod turns;
 
 pub use eras::Eras;
 pub use limits::BackendLimits;
-pub use served::{Known, ListWatch, Served, SessionGuard, SharedLegacy};
+pub use served::{Circle, Known, ListWatch, Served, SessionGuard, SharedLegacy};
 pub use set::{BackendSet, Wanted};
 pub use table::Table;
 

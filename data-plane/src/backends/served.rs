@@ -2,9 +2,11 @@
 
 mod bridges;
 mod checking;
+mod circles;
 mod ending;
 mod lanes;
 mod listing;
+mod principal_lanes;
 mod probing;
 mod repeating;
 mod resting;
@@ -45,6 +47,7 @@ use super::turns::{TURN_MAX, Turns};
 use crate::upstream::Upstream;
 use bridges::Bridges;
 pub use bridges::LANES_MAX as BRIDGED_LANES_MAX;
+pub use circles::{CIRCLES_MAX, Circle};
 pub use listing::Known;
 pub use probing::Findings;
 pub use sharing::SharedLegacy;
@@ -110,6 +113,7 @@ pub struct Served {
     listing: AtomicBool,
     list_watch: Mutex<Weak<ListWatch>>,
     modern_lane: ArcSwapOption<Lane>,
+    principal_lanes: principal_lanes::PrincipalLanes,
     bridges: Bridges,
     life: Life,
     /// Its connections are processes of this machine.
@@ -118,7 +122,7 @@ pub struct Served {
     look: Mutex<resting::Look>,
     plan: Mutex<checking::Plan>,
     check_session: tokio::sync::Mutex<Option<Dialogue>>,
-    shared_legacy: tokio::sync::Mutex<sharing::Keeper>,
+    shared_sessions: sharing::SharedSessions,
     spares: spares::Spares,
     /// A call went through since the last look.
     heard: AtomicBool,
@@ -154,13 +158,14 @@ impl Served {
             listing: AtomicBool::new(false),
             list_watch: Mutex::default(),
             modern_lane: ArcSwapOption::empty(),
+            principal_lanes: Default::default(),
             bridges: Bridges::default(),
             life: Life::default(),
             starts: AtomicBool::new(false),
             look: Mutex::default(),
             plan: Mutex::default(),
             check_session: tokio::sync::Mutex::default(),
-            shared_legacy: tokio::sync::Mutex::default(),
+            shared_sessions: Default::default(),
             spares: spares::Spares::default(),
             heard: AtomicBool::new(false),
             probing: AtomicBool::new(false),

@@ -292,6 +292,7 @@ impl Owner {
     fn look_after(&self, now: Instant) {
         for served in self.entries.values().flat_map(Entry::built) {
             served.look_after_lane(now);
+            served.look_after_principal_lanes(now);
             served.look_after_spares(now);
             served.look_after_health(now);
             served.look_after_lists(now);

@@ -12,6 +12,7 @@ use super::handles::Opener;
 use super::{Front, headers, random_id, reply};
 use crate::backends::Served;
 use crate::backends::bridge::legacy_session::BridgedSession;
+use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{Event, Inbox, Labels, Sink, again};
 use crate::session::Session;
 use crate::session::link::Link;
@@ -55,7 +56,7 @@ pub(super) async fn handshake(
 ) -> Result<(Bytes, Option<Arc<Session>>), GatewayError> {
     let room = front.sessions.room(opener.client)?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
-    let bridge = bridge(served, general.clone()).await?;
+    let bridge = bridge(served, opener.principal, general.clone()).await?;
     let inbox = Inbox::new();
     bridge.call(bridge.mint(), request.clone(), false, inbox.clone())?;
     let answer = loop {
@@ -81,6 +82,10 @@ pub(super) async fn handshake(
 ///
 /// # Errors
 /// The backend could not be reached.
-pub async fn bridge(served: &Arc<Served>, general: Arc<dyn Sink>) -> Result<BridgedSession, GatewayError> {
-    served.bridged_session(random_id(), general).await
+pub async fn bridge(
+    served: &Arc<Served>,
+    principal: &Principal,
+    general: Arc<dyn Sink>,
+) -> Result<BridgedSession, GatewayError> {
+    served.bridged_session(principal, random_id(), general).await
 }

@@ -279,7 +279,7 @@ impl Inquiry<'_> {
             return Ok(self.passage(&upstream).modern(&message).await);
         }
         self.check_params(&message)?;
-        Ok(relay_modern::relay(&self.served, message, self.accepts, self.front).await)
+        Ok(relay_modern::relay(&self.served, &self.principal, message, self.accepts, self.front).await)
     }
 
     /// The backend knows sessions only. A call that waits on another node goes on there.

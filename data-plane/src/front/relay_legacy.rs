@@ -16,9 +16,9 @@ use super::events::{self, Follow};
 use super::handles::Opener;
 use super::headers::{self, Accepts};
 use super::{Front, reply};
-use crate::backends::Served;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
+use crate::backends::{Circle, Served};
 use crate::session::event_id::{EventId, GENERAL, StreamId};
 use crate::session::link::Link;
 use crate::session::stream_log::StreamLog;
@@ -71,8 +71,8 @@ pub(super) async fn handshake(
     request: &McpMessage,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
     let room = front.sessions.room(opener.client)?;
-    if served.shares_sessions() {
-        return join(front, served, opener, request, room).await;
+    if let Some(circle) = served.circle(opener.principal) {
+        return join(front, served, (circle, opener), request, room).await;
     }
     let Opened { connection, slot } = served.session_connection().await?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
@@ -90,15 +90,15 @@ pub(super) async fn handshake(
     Ok((answer, Some(Arc::new(session))))
 }
 
-/// A session on the connection that all of them share: the server was asked once, and has answered.
+/// A session on the connection that its circle shares: the server was asked once, and has answered.
 async fn join(
     front: &Front,
     served: &Arc<Served>,
-    opener: Opener<'_>,
+    (circle, opener): (Circle, Opener<'_>),
     request: &McpMessage,
     room: Room,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
-    let shared = served.shared_legacy(HANDSHAKE_TIMEOUT).await?;
+    let shared = served.shared_legacy(circle, HANDSHAKE_TIMEOUT).await?;
     let answer = shared.answer().clone();
     let Some(revision) = negotiated(&answer) else { return Ok((answer, None)) };
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));

@@ -1,4 +1,4 @@
-//! Mode R for modern clients: one shared lane per backend, our ids on it.
+//! Mode R for modern clients: a shared lane, our ids on it.
 
 use std::sync::Arc;
 
@@ -12,18 +12,20 @@ use super::body::Body;
 use super::headers::Accepts;
 use super::{Front, events, reply};
 use crate::backends::Served;
+use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane};
 use crate::failure;
 
 /// Hands a request or notification to the backend and answers as it does.
 pub async fn relay(
     served: &Arc<Served>,
+    principal: &Principal,
     message: McpMessage,
     accepts: Accepts,
     front: &Front,
 ) -> Response<Body> {
-    match begin(served, &message).await {
-        Ok(Some(call)) => call.answer(served, &message, accepts, front).await,
+    match begin(served, principal, &message).await {
+        Ok(Some(call)) => call.answer(served, principal, &message, accepts, front).await,
         Ok(None) => reply::accepted(),
         Err(error) => match message.id() {
             Some(id) => {
@@ -37,10 +39,14 @@ pub async fn relay(
 }
 
 /// Starts a call. A lane that ended between its look-up and the call has not seen it: another is asked.
-async fn begin(served: &Arc<Served>, message: &McpMessage) -> Result<Option<Call>, GatewayError> {
-    match start(served, served.modern_lane().await?, message) {
+async fn begin(
+    served: &Arc<Served>,
+    principal: &Principal,
+    message: &McpMessage,
+) -> Result<Option<Call>, GatewayError> {
+    match start(served, served.modern_lane(principal).await?, message) {
         Err(error) if error.kind() == ErrorKind::Closed => {
-            start(served, served.modern_lane().await?, message)
+            start(served, served.modern_lane(principal).await?, message)
         }
         started => started,
     }
@@ -83,6 +89,7 @@ impl Call {
     async fn answer(
         mut self,
         served: &Arc<Served>,
+        principal: &Principal,
         message: &McpMessage,
         accepts: Accepts,
         front: &Front,
@@ -100,7 +107,7 @@ impl Call {
                 Some(lost) if !repeated && may_repeat(served, message, &lost) => {
                     repeated = true;
                     served.note_repeat();
-                    match Box::pin(begin(served, message)).await {
+                    match Box::pin(begin(served, principal, message)).await {
                         Ok(Some(call)) => self = call,
                         Ok(None) => return reply::accepted(),
                         Err(error) => return reply::failure(self.labels.id(), &self.backend, &error),

@@ -89,7 +89,8 @@ pub fn open_aggregate(
     };
     let out = Inbox::new();
     let home = Home::Aggregate(selection.to_string().into());
-    let session = AggregateSession::start(front.views.clone(), selection, random_id(), out.clone());
+    let session =
+        AggregateSession::start(front.views.clone(), selection, principal.clone(), random_id(), out.clone());
     let client = Client::new(home, handle.principal, Link::Aggregate(session), None, out, room);
     begin(front, handle.id, &client, "/sse")
 }
@@ -112,25 +113,26 @@ async fn connect(
     let handle = front.new_session(served.name().as_str(), principal, Revision::V2024_11_05, b"")?;
     let room = front.sessions.room(address)?;
     let out = Inbox::new();
-    let (link, shared) = link(served, &out).await?;
+    let (link, shared) = link(served, principal, &out).await?;
     Ok((handle.id, Client::new(served.clone().into(), handle.principal, link, shared, out, room)))
 }
 
-/// What the client speaks with: a bridge to the other era, the connection that all clients share, or one of its
+/// What the client speaks with: a bridge to the other era, the connection that its circle shares, or one of its
 /// own.
 async fn link(
     served: &Arc<Served>,
+    principal: &Principal,
     out: &Arc<Inbox>,
 ) -> Result<(Link, Option<Arc<SharedLegacy>>), GatewayError> {
     let eras = served.ready().await?;
     if served.speaks_legacy(eras) == Some(false) {
-        let bridge = bridge_legacy::bridge(served, out.clone()).await?;
+        let bridge = bridge_legacy::bridge(served, principal, out.clone()).await?;
         // What the server says between calls has nowhere else to go than this one stream.
         bridge.listens();
         return Ok((Link::Bridge(bridge), None));
     }
-    if served.shares_sessions() {
-        let shared = served.shared_legacy(relay_legacy::HANDSHAKE_TIMEOUT).await?;
+    if let Some(circle) = served.circle(principal) {
+        let shared = served.shared_legacy(circle, relay_legacy::HANDSHAKE_TIMEOUT).await?;
         let listener: Arc<dyn Sink> = out.clone();
         shared.listen(&listener);
         return Ok((Link::Lane(shared.lane().clone()), Some(shared)));

@@ -4,7 +4,7 @@ use omcp_core::lifecycle::MIN_IDLE_MAX;
 
 use super::{Limit, bytes, time};
 use crate::backends::lane::{ENDLESS_MAX, SURPLUS_PER_S};
-use crate::backends::served::{BRIDGED_LANES_MAX, START_DEADLINE};
+use crate::backends::served::{BRIDGED_LANES_MAX, CIRCLES_MAX, START_DEADLINE};
 use crate::backends::set::BACKENDS_MAX;
 use crate::backends::stderr::RING_LEN_MAX;
 use crate::front::batch::MESSAGES_MAX;
@@ -39,6 +39,11 @@ pub fn all() -> impl Iterator<Item = Limit> {
             "bridged connections per backend",
             BRIDGED_LANES_MAX.to_string(),
             "of stateless clients to a backend that knows sessions only: each may be a process; refused beyond",
+        ),
+        (
+            "principals per backend",
+            CIRCLES_MAX.to_string(),
+            "with lifecycle.isolation principal, of each kind of client: each may have a process; refused beyond",
         ),
         ("messages of a batch", MESSAGES_MAX.to_string(), "2025-03-26 alone has them; 400 beyond"),
         (

@@ -244,10 +244,11 @@ impl Served {
     /// As [`Served::lane_for_session`].
     pub async fn bridged_session(
         &self,
+        principal: &Principal,
         ask_prefix: String,
         general: Arc<dyn Sink>,
     ) -> Result<BridgedSession, GatewayError> {
-        let (lane, renew) = self.lane_for_session().await?;
+        let (lane, renew) = self.lane_for_session(principal).await?;
         let call_timeout = self.runtime.call_timeout().as_millis();
         let options = SessionOptions {
             backend: self.name.as_str().to_owned(),
@@ -261,21 +262,24 @@ impl Served {
     ///
     /// # Errors
     /// Those of [`Served::modern_lane`] and [`Served::open_connection`].
-    pub(super) async fn lane_for_session(&self) -> Result<(Lane, Option<Renew>), GatewayError> {
+    pub(super) async fn lane_for_session(
+        &self,
+        principal: &Principal,
+    ) -> Result<(Lane, Option<Renew>), GatewayError> {
         if self.upstream.is_none() {
-            return Ok((self.modern_lane().await?, Some(self.another_lane())));
+            return Ok((self.modern_lane(principal).await?, Some(self.another_lane(principal.clone()))));
         }
         let Opened { connection, slot } = self.open_connection().await?;
         Ok((Lane::start(connection, self.lane_options(Era::Modern, slot)), None))
     }
 
-    fn another_lane(&self) -> Renew {
+    fn another_lane(&self, principal: Principal) -> Renew {
         let this = self.this.clone();
         Box::new(move || {
-            let served = this.upgrade();
+            let (served, principal) = (this.upgrade(), principal.clone());
             Box::pin(async move {
                 let gone = || GatewayError::closed("the backend of this session is gone");
-                served.ok_or_else(gone)?.modern_lane().await
+                served.ok_or_else(gone)?.modern_lane(&principal).await
             })
         })
     }

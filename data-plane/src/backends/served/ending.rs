@@ -62,8 +62,9 @@ impl Served {
         }
         self.bridges.close();
         let lane = self.close_lane();
+        let others = self.close_principal_lanes();
         let all_closed = async {
-            if let Some(lane) = lane {
+            for lane in lane.as_deref().into_iter().chain(&others) {
                 lane.closed().await;
             }
             self.bridges.closed().await;
@@ -77,7 +78,7 @@ impl Served {
     fn is_busy(&self) -> bool {
         self.health.sessions() > 0
             || self.waiting.load(Ordering::Relaxed) > 0
-            || self.open_lane().is_some_and(|lane| lane.in_flight() > 0)
+            || self.open_lanes().any(|lane| lane.in_flight() > 0)
             || self.bridges.is_busy()
     }
 }
@@ -85,6 +86,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         self.close_lane();
+        self.close_principal_lanes();
         self.bridges.close();
         self.spares.close();
     }

@@ -1,4 +1,4 @@
-//! The one lane that all modern clients of a pipe share: it comes from a probe and is replaced by the next.
+//! The one lane that modern clients of a pipe share: it comes from a probe and is replaced by the next.
 
 use std::sync::Arc;
 
@@ -6,15 +6,26 @@ use omcp_core::{ErrorKind, GatewayError};
 use omcp_mcp::revision::Era;
 
 use super::Served;
+use crate::backends::bridge::principal::Principal;
+use crate::backends::eras::Eras;
 use crate::backends::lane::Lane;
 use crate::backends::slots::Opened;
 
 impl Served {
-    /// The one lane that all modern clients of a backend share that is not HTTP.
+    /// The lane of a modern client of a backend that is not HTTP: one that all share, unless it is its principal's
+    /// own.
     ///
     /// # Errors
-    /// As [`Served::ready`]; `Unsupported` if the backend does not speak the modern era.
-    pub async fn modern_lane(&self) -> Result<Lane, GatewayError> {
+    /// As [`Served::ready`]; `Unsupported` if the backend does not speak the modern era; those of
+    /// [`Served::open_connection`] for a lane of its principal's own.
+    pub async fn modern_lane(&self, principal: &Principal) -> Result<Lane, GatewayError> {
+        match self.circle_of(principal) {
+            Some(circle) => Box::pin(self.principal_lane(circle)).await,
+            None => self.common_lane().await,
+        }
+    }
+
+    async fn common_lane(&self) -> Result<Lane, GatewayError> {
         if let Some(lane) = self.open_lane() {
             return Ok(lane);
         }
@@ -23,15 +34,22 @@ impl Served {
             self.fail(&Arc::new(self.ended()));
         }
         let eras = self.ready().await?;
-        self.open_lane().ok_or_else(|| {
-            let context = format!("backend {} speaks {eras}: there is no modern lane to it", self.name);
-            GatewayError::new(ErrorKind::Unsupported, context)
-        })
+        self.open_lane().ok_or_else(|| self.no_modern_lane(eras))
+    }
+
+    pub(super) fn no_modern_lane(&self, eras: Eras) -> GatewayError {
+        let context = format!("backend {} speaks {eras}: there is no modern lane to it", self.name);
+        GatewayError::new(ErrorKind::Unsupported, context)
     }
 
     /// The shared lane, if it is there now.
     pub fn open_lane(&self) -> Option<Lane> {
         self.modern_lane.load().as_deref().filter(|lane| lane.is_open()).cloned()
+    }
+
+    /// It, and those that principals have to themselves.
+    pub(super) fn open_lanes(&self) -> impl Iterator<Item = Lane> {
+        self.open_lane().into_iter().chain(self.open_principal_lanes())
     }
 
     pub(super) fn keep_lane(&self, opened: Opened) {
@@ -72,9 +90,9 @@ impl Served {
 
     /// Every process that serves it, and how many sessions are open.
     pub fn pids(&self) -> Vec<u32> {
-        let shared = self.open_lane().and_then(|lane| lane.pid());
-        let own = self.health.record().pids.into_keys();
-        shared.into_iter().chain(own).chain(self.bridges.pids()).chain(self.spares.pids()).collect()
+        let lanes = self.open_lanes().filter_map(|lane| lane.pid());
+        let sessions = self.health.record().pids.into_keys();
+        lanes.chain(sessions).chain(self.bridges.pids()).chain(self.spares.pids()).collect()
     }
 
     pub(super) fn take_lane(&self) -> Option<Arc<Lane>> {

@@ -1,6 +1,6 @@
 //! Rest and renewal of the shared lane: what nobody uses ends, what is old is replaced.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -12,12 +12,29 @@ use crate::backends::queue::Errand;
 /// How the shared lane was found at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// How often it had been used by then.
-    uses: u64,
-    /// Since when it was not used.
-    since: Option<Instant>,
+    disuse: Disuse,
     /// It is being replaced since.
     renewing: Option<Instant>,
+}
+
+/// How long a lane has not been used, as far as it was looked at.
+#[derive(Debug, Default)]
+pub(super) struct Disuse {
+    /// How often it had been used at the last look.
+    uses: u64,
+    since: Option<Instant>,
+}
+
+impl Disuse {
+    pub fn lasted(&mut self, lane: &Lane, now: Instant) -> Duration {
+        let quiet = self.uses == lane.uses() && lane.in_flight() == 0 && lane.endless() == 0;
+        self.uses = lane.uses();
+        let since = self.since.get_or_insert(now);
+        if !quiet {
+            *since = now;
+        }
+        now.duration_since(*since)
+    }
 }
 
 impl Served {
@@ -32,21 +49,13 @@ impl Served {
         if lifecycle.lifetime_max.is_some_and(|max| now.duration_since(lane.born()) >= max) {
             self.ask_for_renewal(now);
         }
-        let unused = self.unused_for(&lane, now);
-        if lifecycle.min_idle == 0 && lifecycle.idle_timeout.is_some_and(|timeout| unused >= timeout) {
+        let unused = self.look.lock().unwrap_or_else(PoisonError::into_inner).disuse.lasted(&lane, now);
+        let rests =
+            lifecycle.min_idle == 0 && lifecycle.idle_timeout.is_some_and(|timeout| unused >= timeout);
+        // The next call of a principal with a lane of its own would wait until this one is back.
+        if rests && self.open_principal_lanes().is_empty() {
             self.put_to_rest(now);
         }
-    }
-
-    fn unused_for(&self, lane: &Lane, now: Instant) -> Duration {
-        let mut look = self.look.lock().unwrap_or_else(PoisonError::into_inner);
-        let quiet = look.uses == lane.uses() && lane.in_flight() == 0 && lane.endless() == 0;
-        look.uses = lane.uses();
-        let since = look.since.get_or_insert(now);
-        if !quiet {
-            *since = now;
-        }
-        now.duration_since(*since)
     }
 
     fn put_to_rest(&self, now: Instant) {
@@ -56,7 +65,7 @@ impl Served {
             if let Some(lane) = self.take_lane() {
                 lane.close_when_quiet();
             }
-            self.look.lock().unwrap_or_else(PoisonError::into_inner).since = None;
+            self.look.lock().unwrap_or_else(PoisonError::into_inner).disuse = Disuse::default();
             self.changed();
         }
     }
@@ -82,12 +91,12 @@ impl Served {
         self.changed();
         let Some(old) = old else { return };
         tracing::debug!(backend = %self.name, "the shared process is replaced: it was old");
-        tokio::spawn(finish(old, self.shared.limits.drain_timeout));
+        tokio::spawn(finish(Lane::clone(&old), self.shared.limits.drain_timeout));
     }
 }
 
 /// Lets the calls of a replaced lane end; what lasts longer is cut, and its clients begin anew.
-async fn finish(lane: Arc<Lane>, drain_timeout: Duration) {
+pub(super) async fn finish(lane: Lane, drain_timeout: Duration) {
     lane.close_when_quiet();
     if timeout(drain_timeout, lane.closed()).await.is_err() {
         lane.close();

@@ -1,4 +1,4 @@
-//! `isolation: shared`: legacy sessions of one backend on one connection.
+//! `isolation: shared` and `principal`: legacy sessions of one circle of clients on one connection.
 //!
 //! The gateway shakes hands once, as a client that can be asked nothing. What the server says on its own
 //! account goes to every session if it concerns all of them, and to none otherwise.
@@ -6,13 +6,14 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use omcp_core::lifecycle::Isolation;
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::methods;
 use omcp_mcp::revision::{Era, Revision};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::Served;
+use super::circles::{Circle, Circles};
 use crate::backends::lane::{CallTraits, Event, Inbox, Lane, Sink, again};
 use crate::backends::slots::Opened;
 
@@ -32,8 +33,10 @@ pub struct SharedLegacy {
     listeners: Arc<Listeners>,
 }
 
+/// Those of one backend.
+pub(super) type SharedSessions = Circles<Keeper>;
+
 /// Where the connection is kept between sessions.
-#[derive(Default)]
 pub(super) struct Keeper {
     present: Weak<SharedLegacy>,
     /// Held on to although no session uses it.
@@ -58,34 +61,34 @@ impl SharedLegacy {
 }
 
 impl Served {
-    /// Whether its legacy sessions share one connection. An HTTP server has sessions of its own.
-    pub fn shares_sessions(&self) -> bool {
-        self.lifecycle().isolation == Isolation::Shared && self.upstream.is_none()
-    }
-
-    /// The connection that legacy sessions share, opened with the first of them; `patience` is for the
-    /// server's answer to the handshake.
+    /// The connection that the legacy sessions of a circle share, opened with the first of them; `patience` is
+    /// for the server's answer to the handshake.
     ///
     /// # Errors
-    /// As [`Served::open_connection`]; the server refuses the handshake.
-    pub async fn shared_legacy(&self, patience: Duration) -> Result<Arc<SharedLegacy>, GatewayError> {
-        let mut keeper = self.shared_legacy.lock().await;
+    /// As [`Served::open_connection`]; the server refuses the handshake; `Limit` if too many principals have one.
+    pub async fn shared_legacy(
+        &self,
+        circle: Circle,
+        patience: Duration,
+    ) -> Result<Arc<SharedLegacy>, GatewayError> {
         let lifecycle = self.lifecycle();
-        let young = |shared: &Arc<SharedLegacy>| {
-            lifecycle.lifetime_max.is_none_or(|max| shared.lane.born().elapsed() < max)
+        let alive = |keeper: &Keeper| {
+            let young = |born: Instant| lifecycle.lifetime_max.is_none_or(|max| born.elapsed() < max);
+            let present = keeper.present.upgrade();
+            present.filter(|shared| shared.lane.is_open() && young(shared.lane.born()))
         };
-        let present = keeper.present.upgrade();
-        if let Some(shared) = present.filter(|shared| shared.lane.is_open() && young(shared)) {
-            return Ok(shared);
-        }
-        let shared = Arc::new(self.share(patience).await?);
-        let warm = (lifecycle.min_idle > 0).then(|| shared.clone());
-        *keeper = Keeper { present: Arc::downgrade(&shared), _warm: warm };
-        Ok(shared)
+        // Whether a principal comes back is not known: only what is everybody's is worth it.
+        let is_kept_warm = lifecycle.min_idle > 0 && circle == Circle::All;
+        let open = async {
+            let shared = Arc::new(self.share(patience).await?);
+            let warm = is_kept_warm.then(|| shared.clone());
+            Ok((Keeper { present: Arc::downgrade(&shared), _warm: warm }, shared))
+        };
+        self.shared_sessions.get(circle, alive, open).await
     }
 
     async fn share(&self, patience: Duration) -> Result<SharedLegacy, GatewayError> {
-        let Opened { connection, slot } = self.open_connection().await?;
+        let Opened { connection, slot } = self.session_connection().await?;
         let listeners = Arc::<Listeners>::default();
         let mut options = self.lane_options(Era::Legacy, slot);
         options.unsolicited = Some(listeners.clone());
@@ -96,14 +99,12 @@ impl Served {
         Ok(SharedLegacy { lane, answer, listeners })
     }
 
-    /// Lets go of a connection that is kept warm: the definition ends.
+    /// Lets go of what is kept warm: the definition ends.
     pub(super) fn let_shared_go(&self) {
-        if let Ok(mut keeper) = self.shared_legacy.try_lock() {
-            if let Some(shared) = keeper.present.upgrade() {
-                shared.lane.close();
-            }
-            *keeper = Keeper::default();
-        }
+        self.shared_sessions.retain(|keeper| {
+            keeper.present.upgrade().iter().for_each(|shared| shared.lane.close());
+            false
+        });
     }
 }
 

@@ -183,7 +183,7 @@ impl Served {
     /// How many it may have. Only processes are worth it.
     fn spares_max(&self) -> usize {
         let lifecycle = self.lifecycle();
-        let apart = lifecycle.isolation == Isolation::Session && self.upstream.is_none();
+        let apart = lifecycle.isolation != Isolation::Shared && self.upstream.is_none();
         let of_use = apart && !self.retired() && self.starts.load(Ordering::Relaxed);
         if of_use { lifecycle.min_idle as usize } else { 0 }
     }

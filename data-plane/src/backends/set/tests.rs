@@ -3,14 +3,21 @@ use std::collections::BTreeMap;
 use omcp_proto::v1::{BackendSpec, BackendState, Lifecycle};
 use serde_json::{Value, json};
 
+use super::super::bridge::principal::Principal;
 use super::super::stub::{Stub, encode, spec};
 use super::*;
 use crate::host::secrets::Secrets;
+
+mod isolation;
 
 const LONG: Duration = Duration::from_secs(3600);
 
 fn name(text: &str) -> BackendName {
     text.parse().unwrap()
+}
+
+fn nobody() -> Principal {
+    Principal::anonymous()
 }
 
 fn put(text: &str, revision: Revision, settings: &Value) -> Wanted {
@@ -206,7 +213,7 @@ async fn a_removed_backend_drains_and_then_closes() {
     let set = set(&stub);
     set.apply(vec![put("a", 1, &json!({"speaks": "modern"})), put("b", 1, &json!({}))]).await;
     let (a, b) = (ready(&set, "a").await, ready(&set, "b").await);
-    let lane = a.modern_lane().await.unwrap();
+    let lane = a.modern_lane(&nobody()).await.unwrap();
     let session = b.track_session(Some(7));
     assert_eq!((status(&set, "b").await.sessions, status(&set, "b").await.pids), (1, vec![7]));
     let began = Instant::now();
@@ -268,16 +275,16 @@ async fn a_dead_lane_is_told_and_restarted() {
     let both = until(&set, "a", |status| status.eras.len() == 2).await;
     assert_eq!((both.tools, both.pids.len()), (Some(2), 1));
     let served = set.table().get("a").unwrap();
-    let lane = served.modern_lane().await.unwrap();
+    let lane = served.modern_lane(&nobody()).await.unwrap();
     lane.close();
     lane.closed().await;
     until(&set, "a", |status| status.failures == 1).await;
     ready(&set, "a").await;
-    let again = served.modern_lane().await.unwrap();
+    let again = served.modern_lane(&nobody()).await.unwrap();
     assert!(again.is_open() && again.pid() != lane.pid());
     let legacy = put("b", 2, &json!({}));
     set.apply(vec![legacy]).await;
-    let error = set.table().get("b").unwrap().modern_lane().await.unwrap_err();
+    let error = set.table().get("b").unwrap().modern_lane(&nobody()).await.unwrap_err();
     assert_eq!(error.code(), "era_mismatch");
 }
 
@@ -332,7 +339,7 @@ async fn a_process_that_nobody_uses_ends_and_the_next_call_starts_it() {
     let lifecycle = Lifecycle { idle_timeout_ms: Some(60_000), ..Lifecycle::default() };
     set.apply(vec![with_lifecycle(&json!({"speaks": "modern"}), lifecycle)]).await;
     let served = ready(&set, "a").await;
-    let lane = served.modern_lane().await.unwrap();
+    let lane = served.modern_lane(&nobody()).await.unwrap();
     let listening = lane.mint();
     let request = omcp_core::McpMessage::trusted(
         format!(r#"{{"jsonrpc":"2.0","id":{listening},"method":"subscriptions/listen"}}"#).into(),
@@ -346,7 +353,7 @@ async fn a_process_that_nobody_uses_ends_and_the_next_call_starts_it() {
     assert_eq!((idle.eras, idle.pids.len(), idle.tools), (vec!["modern".to_owned()], 0, Some(2)));
     lane.closed().await;
     assert_eq!((stub.0.open(), set.processes()), (0, 0));
-    let woken = served.modern_lane().await.unwrap();
+    let woken = served.modern_lane(&nobody()).await.unwrap();
     assert!(woken.is_open() && woken.pid() != lane.pid());
     assert_eq!(status(&set, "a").await.state(), BackendState::Ready);
 }
@@ -360,7 +367,8 @@ async fn many_calls_wake_a_resting_backend_once() {
     let served = ready(&set, "a").await;
     until(&set, "a", |status| status.state() == BackendState::Idle).await;
     let before = stub.0.connected();
-    let lanes = futures_util::future::join_all((0..50).map(|_| served.modern_lane())).await;
+    let nobody = nobody();
+    let lanes = futures_util::future::join_all((0..50).map(|_| served.modern_lane(&nobody))).await;
     let pids: BTreeSet<_> = lanes.into_iter().map(|lane| lane.unwrap().pid()).collect();
     assert_eq!((pids.len(), stub.0.connected()), (1, before + 1));
 }
@@ -406,8 +414,13 @@ async fn nothing_stands_ready_for_who_needs_nothing() {
         isolation: isolation.to_owned(),
         ..Lifecycle::default()
     };
-    let cases =
-        [("modern", "session", false, 1), ("legacy", "shared", false, 0), ("legacy", "session", true, 0)];
+    let cases = [
+        ("modern", "session", false, 1),
+        ("modern", "principal", false, 1),
+        ("legacy", "shared", false, 0),
+        ("legacy", "session", true, 0),
+        ("legacy", "principal", true, 0),
+    ];
     for (speaks, isolation, remote, processes) in cases {
         let stub = Stub::default();
         let set = set(&stub);
@@ -436,7 +449,7 @@ async fn an_old_process_is_replaced_and_its_call_ends_first() {
         Lifecycle { lifetime_max_ms: Some(60_000), idle_timeout_ms: Some(0), ..Lifecycle::default() };
     set.apply(vec![with_lifecycle(&json!({"speaks": "modern", "label": "x"}), lifecycle)]).await;
     let served = ready(&set, "a").await;
-    let old = served.modern_lane().await.unwrap();
+    let old = served.modern_lane(&nobody()).await.unwrap();
     stub.0.set_deaf("x", true);
     let call = tokio::spawn({
         let old = old.clone();
@@ -448,7 +461,7 @@ async fn an_old_process_is_replaced_and_its_call_ends_first() {
     assert!(old.is_open(), "the call is still under way");
     assert!(call.await.unwrap().is_err());
     old.closed().await;
-    assert!(served.modern_lane().await.unwrap().is_open());
+    assert!(served.modern_lane(&nobody()).await.unwrap().is_open());
 }
 
 #[tokio::test(start_paused = true)]
