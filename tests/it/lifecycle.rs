@@ -60,7 +60,7 @@ async fn a_change_of_names_and_lifecycle_restarts_nothing() -> Result<()> {
     changed["display_name"] = json!("Another name");
     cluster.apply(&[changed]);
     assert_eq!(modern.tool("pid", json!({})).await?, old);
-    let refused = cluster.try_apply(&[with(stdio("a", &[]), json!({ "isolation": "principal" }))]).expect(2);
+    let refused = cluster.try_apply(&[with(stdio("a", &[]), json!({ "isolation": "user" }))]).expect(2);
     ensure!(refused.stderr.contains("lifecycle.isolation"), "{}", refused.stderr);
     Ok(())
 }

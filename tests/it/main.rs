@@ -5,6 +5,9 @@ mod architecture;
 /// The control plane knows the settings of the built-in runtime types.
 mod schemas;
 
+/// Requests as nodes hand them over to each other.
+mod envoy;
+
 /// Many backends behind one endpoint.
 mod aggregate;
 /// Three nodes, and each request goes to any of them.
@@ -53,6 +56,8 @@ mod lost_sessions;
 mod no_orphan;
 /// Runtime types in other processes.
 mod plugins;
+/// Whom a process serves where principals are kept apart.
+mod principals;
 /// Who shares a process, and which stand ready for the next sessions.
 mod session_processes;
 /// Clients that send slowly, or hold every descriptor.

@@ -1,26 +1,17 @@
 //! What clients carry is good for one principal at one endpoint. Whatever else is wrong with it, it is unknown.
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
-use omcp_mcp::token::content::NodeTag;
 use omcp_mcp::token::{Key, KeyId};
-use omcp_proto::v1::Keyring;
 use omcp_tests::harness::client::{Http, Legacy, Modern};
-use prost::Message;
 use serde_json::{Value, json};
 
 use super::{House, NODES};
+use crate::envoy::{Envoy, JSON, keyring};
 
 /// The secrets in a node's keyring file.
 pub fn secrets(file: &[u8]) -> Result<Vec<Vec<u8>>> {
     Ok(keyring(file)?.keys.into_iter().map(|key| key.secret).collect())
-}
-
-fn keyring(file: &[u8]) -> Result<Keyring> {
-    let content = file.len().checked_sub(32).context("a checksum")?;
-    Ok(Keyring::decode(&file[..content])?)
 }
 
 fn ping() -> Value {
@@ -68,74 +59,33 @@ async fn whatever_is_wrong_with_a_session_it_is_not_found() -> Result<()> {
     Ok(())
 }
 
-/// A node that hands a request over says for whom; here the test is that node.
-struct Envoy {
-    key: Key,
-}
-
-impl Envoy {
-    fn of(house: &House) -> Result<Self> {
-        let keyring = keyring(&std::fs::read(house.cluster.nodes[0].state().join("keyring"))?)?;
-        let active = keyring.keys.iter().find(|key| key.id == keyring.active).context("an active key")?;
-        let secret = active.secret.as_slice().try_into()?;
-        Ok(Self { key: Key::new(KeyId(keyring.active), secret) })
-    }
-
-    fn mark(&self, to: &str, path: &str, principal: &str, body: &[u8]) -> Result<String> {
-        let at_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-        let hash = blake3::hash(body);
-        let to = NodeTag::of(to);
-        let parts: [&[u8]; 6] = [
-            b"POST",
-            path.as_bytes(),
-            to.as_bytes(),
-            &at_s.to_le_bytes(),
-            principal.as_bytes(),
-            hash.as_bytes(),
-        ];
-        let said: Vec<u8> =
-            parts.iter().flat_map(|part| [&(part.len() as u64).to_le_bytes()[..], part].concat()).collect();
-        let [principal, hash, mark] = [principal.as_bytes(), hash.as_bytes(), &self.key.mark(&said)]
-            .map(|part| URL_SAFE_NO_PAD.encode(part));
-        Ok(format!("{}.{at_s}.{principal}.{hash}.{mark}", self.key.id()))
-    }
-
-    /// Posts a message to the first node on behalf of `principal`: status, session id, answer.
-    async fn post(
-        &self,
-        house: &House,
-        principal: &str,
-        message: &Value,
-        more: &[(&str, &str)],
-    ) -> Result<(u16, String, Value)> {
-        let body = message.to_string();
-        let mark = self.mark(house.cluster.nodes[0].name(), "/mcp/stdio", principal, body.as_bytes())?;
-        let mut headers = vec![
-            ("accept", "application/json, text/event-stream"),
-            ("content-type", "application/json"),
-            ("omcp-hop", mark.as_str()),
-        ];
-        headers.extend(more);
-        let url = house.endpoint(0, "stdio");
-        let reply = Http::default().request(Method::POST, &url, &headers, body.as_bytes()).await?;
-        let (status, session) = (reply.status.as_u16(), reply.header("mcp-session-id").to_owned());
-        Ok((status, session, reply.json().await.unwrap_or_default()))
-    }
+/// Posts a message to the first node on behalf of `principal`: status, session id, answer.
+async fn post(
+    house: &House,
+    envoy: &Envoy,
+    principal: &str,
+    message: &Value,
+    more: &[(&str, &str)],
+) -> Result<(u16, String, Value)> {
+    let headers = [&JSON[..], more].concat();
+    let reply = envoy.post(&house.cluster.nodes[0], "/mcp/stdio", principal, message, &headers).await?;
+    let (status, session) = (reply.status.as_u16(), reply.header("mcp-session-id").to_owned());
+    Ok((status, session, reply.json().await.unwrap_or_default()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_session_is_not_found() -> Result<()> {
     let house = House::build().await;
-    let envoy = Envoy::of(&house)?;
+    let envoy = Envoy::of(&house.cluster.nodes[0])?;
     let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {},
         "clientInfo": { "name": "alice", "version": "1" } });
     let hello = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
-    let (status, session, _) = envoy.post(&house, "alice", &hello, &[]).await?;
+    let (status, session, _) = post(&house, &envoy, "alice", &hello, &[]).await?;
     ensure!(status == 200 && session.starts_with("g1."), "{status} {session}");
     let named = [("mcp-session-id", session.as_str())];
-    assert_eq!(envoy.post(&house, "alice", &ping(), &named).await?.0, 200);
-    let stolen = envoy.post(&house, "bob", &ping(), &named).await?;
-    let unknown = envoy.post(&house, "bob", &ping(), &[("mcp-session-id", "unknown")]).await?;
+    assert_eq!(post(&house, &envoy, "alice", &ping(), &named).await?.0, 200);
+    let stolen = post(&house, &envoy, "bob", &ping(), &named).await?;
+    let unknown = post(&house, &envoy, "bob", &ping(), &[("mcp-session-id", "unknown")]).await?;
     assert_eq!((stolen.0, &stolen), (404, &unknown));
     // Nor is it a client's that comes without a name, at any node.
     let client = Legacy::connect(&house.endpoint(0, "stdio")).await?;
@@ -144,7 +94,7 @@ async fn a_stolen_session_is_not_found() -> Result<()> {
         let reply = thief.post(&ping()).await?;
         assert_eq!((reply.status.as_u16(), reply.json().await?), (404, unknown.2.clone()));
     }
-    assert_eq!(envoy.post(&house, "alice", &ping(), &named).await?.0, 200, "it is still hers");
+    assert_eq!(post(&house, &envoy, "alice", &ping(), &named).await?.0, 200, "it is still hers");
     Ok(())
 }
 
@@ -152,13 +102,13 @@ async fn a_stolen_session_is_not_found() -> Result<()> {
 async fn a_mark_that_is_none_of_the_fleet_opens_nothing() -> Result<()> {
     let house = House::build().await;
     let stranger = Envoy { key: Key::new(KeyId(1), &[7; 32]) };
-    let known = Envoy { key: Key::new(Envoy::of(&house)?.key.id(), &[7; 32]) };
+    let known = Envoy { key: Key::new(Envoy::of(&house.cluster.nodes[0])?.key.id(), &[7; 32]) };
     for envoy in [stranger, known] {
-        let (status, session, _) = envoy.post(&house, "alice", &ping(), &[]).await?;
+        let (status, session, _) = post(&house, &envoy, "alice", &ping(), &[]).await?;
         assert_eq!((status, session.as_str()), (421, ""));
     }
     // A mark is for one body.
-    let envoy = Envoy::of(&house)?;
+    let envoy = Envoy::of(&house.cluster.nodes[0])?;
     let mark = envoy.mark(house.cluster.nodes[0].name(), "/mcp/stdio", "alice", b"another")?;
     let headers =
         [("accept", "application/json"), ("content-type", "application/json"), ("omcp-hop", mark.as_str())];
