@@ -34,6 +34,9 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// Supervisors give a process two seconds, so that this is enough for them and some load.
 const END_LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
+/// Longest pause between two starts of a program that was killed soon after its start, and some time for the last.
+const SETTLE_LIMIT: Duration = Duration::from_secs(75);
+const SETTLE_POLL: Duration = Duration::from_millis(500);
 
 pub struct Stage {
     pub plan: Plan,
@@ -141,6 +144,15 @@ impl Stage {
         let found = processes::marked(&self.mark).into_iter();
         let found = found.filter(|process| process.name == "omcp-fixture");
         found.filter_map(|process| Some((process.pid, backend_of(process.pid)?))).collect()
+    }
+
+    /// Waits until no backend is about to be started again: what is started then comes to rest unused.
+    pub async fn settle(&self) {
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        let at_rest = |status: &Value| ["ready", "idle"].map(Value::from).contains(&status["state"]);
+        while !self.cluster.statuses().iter().all(at_rest) && Instant::now() < deadline {
+            sleep(SETTLE_POLL).await;
+        }
     }
 
     /// Kills every node, and says what is left of its processes.

@@ -53,6 +53,7 @@ pub async fn run(plan: Plan) -> Result<Vec<Row>> {
         checks::nonces(&outcome),
         checks::executions(&stage.ledger),
     ];
+    stage.settle().await;
     rows.extend(checks::leftovers(&plan, &stage.cluster.nodes, &base).await?);
     rows.push(stage.end().await);
     Ok(rows)
