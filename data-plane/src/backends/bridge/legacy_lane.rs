@@ -232,7 +232,7 @@ struct Owner {
     /// The handshake is over: requests have left.
     opened: bool,
     idle: Duration,
-    /// A request has come: a lane that nobody has used yet is not idle.
+    /// A request has come: whoever opened the lane is about to send one.
     used: bool,
     busy: Arc<AtomicBool>,
     claims: Arc<Claims>,
@@ -283,7 +283,7 @@ impl Owner {
             if !self.perform(connection).await? {
                 return Ok(());
             }
-            let idle = self.used && self.machine.is_idle();
+            let idle = self.machine.is_idle();
             self.busy.store(!self.used || self.machine.has_calls(), Ordering::Relaxed);
             if self.claimed && !self.machine.may_be_asked() {
                 self.claimed = false;
