@@ -170,3 +170,19 @@ async fn a_control_plane_without_descriptors_recovers() -> Result<()> {
     .await;
     Ok(())
 }
+
+/// Pools of clients keep connections for up to 90 s. This waits for what a node once did after 10.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_connection_is_kept() -> Result<()> {
+    let cluster = Cluster::start(1);
+    let address = cluster.nodes[0].mcp.trim_start_matches("http://");
+    let (mut stream, line) = ask(address).await?;
+    ensure!(line.contains(" 404 "), "{line}");
+    sleep(Duration::from_secs(12)).await;
+    stream.write_all(format!("GET /again HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut heard = String::new();
+    while !heard.contains("HTTP/1.1 404 ") {
+        heard += &timeout(LIMIT, status_line(&mut stream)).await.context("no second answer")??;
+    }
+    Ok(())
+}

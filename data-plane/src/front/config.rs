@@ -27,7 +27,8 @@ pub struct FrontConfig {
     pub write_stall: Duration,
     /// Memory of the node, bytes, near which it refuses more.
     pub memory_max: Option<u64>,
-    /// For the header block to arrive; longer is a slow-loris.
+    /// For the header block to arrive, from the end of the answer before it: shorter than clients keep idle
+    /// connections (90 s in Go and hyper), and a request would meet a closing socket.
     pub header_timeout: Duration,
     /// For the body to arrive.
     pub body_timeout: Duration,
@@ -66,7 +67,7 @@ impl Default for FrontConfig {
             },
             write_stall: Duration::from_secs(30),
             memory_max: None,
-            header_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(100),
             body_timeout: Duration::from_secs(30),
             body_rate_min: 1024,
             body_grace: Duration::from_secs(5),

@@ -343,11 +343,11 @@ async fn a_flood_is_read_at_a_limited_rate() {
         let (id, _, inbox) = call(&lane, r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#);
         assert_eq!(peer.hears().await["id"].as_u64(), Some(id));
         let began = tokio::time::Instant::now();
-        (0..SURPLUS_PER_S + SURPLUS_PER_S / 4).for_each(|_| peer.says(kind));
+        (0..SURPLUS_PER_S / 10 * 7).for_each(|_| peer.says(kind));
         peer.says(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
         let answer = tokio::time::timeout(SECOND * 60, inbox.next()).await.unwrap();
         assert!(matches!(answer, Event::Final(_)), "{kind}");
         let took = began.elapsed();
-        assert!(took >= SECOND && took <= SECOND * 3 / 2, "{kind}: {took:?}");
+        assert!(took >= SECOND / 4 && took < SECOND, "{kind}: {took:?}");
     }
 }

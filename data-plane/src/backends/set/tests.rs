@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_proto::v1::{BackendSpec, BackendState, Lifecycle};
 use serde_json::{Value, json};
 
@@ -579,4 +580,19 @@ async fn a_full_node_refuses_more() {
     set.apply(wanted).await;
     let refused = rejections(&set);
     assert_eq!(refused, [(format!("b{BACKENDS_MAX:05}"), (RejectionCode::Limit, 0))].into());
+}
+
+/// Whoever opened a bridge may have found another one free by then.
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_was_opened_in_vain_comes_to_rest() {
+    let stub = Stub::default();
+    let set = set(&stub);
+    let lifecycle = Lifecycle { idle_timeout_ms: Some(60_000), ..Lifecycle::default() };
+    set.apply(vec![with_lifecycle(&json!({ "speaks": "legacy" }), lifecycle)]).await;
+    let served = ready(&set, "a").await;
+    let asks = ClientCapabilities::parse(br#"{"elicitation":{}}"#);
+    drop(served.legacy_lane(&nobody(), asks, b"{}", true).await.unwrap());
+    assert_eq!(served.pids().len(), 1);
+    tokio::time::sleep(Duration::from_secs(62)).await;
+    assert!(served.pids().is_empty());
 }
