@@ -9,6 +9,7 @@ mod connection;
 mod exchange;
 mod healing;
 mod listen;
+mod mirrored;
 mod session;
 mod told;
 

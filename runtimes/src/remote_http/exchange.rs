@@ -13,8 +13,8 @@ use omcp_mcp::refusal::says_session_is_gone;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::healing;
-use super::session::{Legacy, Session, id_of, modern_version};
+use super::session::{Legacy, Limits, Session, id_of, modern_version};
+use super::{healing, mirrored};
 use crate::answers;
 use crate::event_stream::{EventStream, has_media_type, is_event_stream};
 use crate::http_client::{drop_body, read_body};
@@ -145,6 +145,9 @@ impl Exchange<'_> {
             return self.accepted(response).await;
         }
         let (status, body) = refusal(response, self.session.limits.write_timeout).await;
+        if self.is_modern() && mirrored::is_missed(self.message, status, &body) {
+            return self.with_headers(status, &body).await;
+        }
         let Some(forgotten) = used.filter(|used| self.lost_its_session(used, status, &body)) else {
             self.refused(status, &body).await;
             return Ok(());
@@ -164,6 +167,21 @@ impl Exchange<'_> {
             true => self.session_lost(status).await,
             false => self.refused(status, &body).await,
         }
+        Ok(())
+    }
+
+    /// Once more with the headers that the server missed, if it tells which they are.
+    async fn with_headers(&self, status: StatusCode, body: &[u8]) -> Result<(), GatewayError> {
+        if !mirrored::learn(self.session, self.message).await.unwrap_or(false) {
+            self.refused(status, body).await;
+            return Ok(());
+        }
+        let response = self.session.post(self.message, self.session.limits.call_timeout).await?;
+        if response.status().is_success() {
+            return self.accepted(response).await;
+        }
+        let (status, body) = refusal(response, self.session.limits.write_timeout).await;
+        self.refused(status, &body).await;
         Ok(())
     }
 
@@ -307,6 +325,30 @@ impl Exchange<'_> {
     fn resumable(&self) -> bool {
         !self.is_modern()
     }
+}
+
+/// What a response brings up to the answer to `request`.
+pub async fn heard(
+    limits: Limits,
+    response: Response<Incoming>,
+    request: &McpMessage,
+) -> Result<Vec<McpMessage>, GatewayError> {
+    if !is_event_stream(&response) {
+        let body = read_body(response.into_body(), limits.message_len_max, limits.write_timeout).await?;
+        return answers::messages(body).map_err(|error| {
+            GatewayError::protocol("the server sent something that is no message").with_source(error)
+        });
+    }
+    let mut stream =
+        EventStream::new(response.into_body(), limits.message_len_max, Some(limits.write_timeout));
+    let mut heard = Vec::new();
+    while let Some(messages) = stream.messages().await? {
+        heard.extend(messages);
+        if heard.iter().any(|message| is_answer_to(message, request)) {
+            break;
+        }
+    }
+    Ok(heard)
 }
 
 /// Whether `message` is the answer to `request`.

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use omcp_core::{GatewayError, McpMessage};
 
-use super::exchange::{is_answer_to, lost};
+use super::exchange::{heard, is_answer_to, lost};
 use super::session::{Legacy, Session, id_of};
-use crate::answers;
-use crate::event_stream::{EventStream, is_event_stream};
-use crate::http_client::{drop_body, read_body};
+use crate::http_client::drop_body;
 
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 
@@ -44,23 +42,7 @@ async fn shake_hands(session: &Session, handshake: &McpMessage) -> Result<Legacy
         return Err(lost());
     }
     let id = id_of(&response).cloned();
-    let messages = if is_event_stream(&response) {
-        let mut stream =
-            EventStream::new(response.into_body(), limits.message_len_max, Some(limits.write_timeout));
-        let mut heard = Vec::new();
-        while let Some(messages) = stream.messages().await? {
-            heard.extend(messages);
-            if heard.iter().any(|message| is_answer_to(message, handshake)) {
-                break;
-            }
-        }
-        heard
-    } else {
-        let body = read_body(response.into_body(), limits.message_len_max, limits.write_timeout).await?;
-        answers::messages(body).map_err(|error| {
-            GatewayError::protocol("the server sent something that is no message").with_source(error)
-        })?
-    };
+    let messages = heard(limits, response, handshake).await?;
     let answer = messages.iter().find(|message| is_answer_to(message, handshake));
     answer.and_then(|answer| Legacy::read(handshake, id.as_ref(), answer)).ok_or_else(lost)
 }

@@ -11,6 +11,7 @@ use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::{header_value, methods, object, revision};
 
+use super::mirrored::Mirrored;
 use super::told::Told;
 use crate::http_client::{HttpClient, drop_body};
 use crate::http_endpoint::HttpEndpoint;
@@ -39,6 +40,7 @@ pub struct Session {
     legacy: Mutex<Option<Arc<Legacy>>>,
     /// What a server that forgot the session has to be told again, once it has a new one.
     pub(super) told: Told,
+    pub(super) mirrored: Mirrored,
     /// Held while the session is opened anew: one request does it, the others wait.
     pub(super) healing: tokio::sync::Mutex<()>,
 }
@@ -54,7 +56,7 @@ pub struct Legacy {
 impl Session {
     pub fn new(client: HttpClient, endpoint: HttpEndpoint, limits: Limits) -> Self {
         let (legacy, told, healing) = (Mutex::default(), Told::default(), tokio::sync::Mutex::default());
-        Self { client, endpoint, limits, legacy, told, healing }
+        Self { client, endpoint, limits, legacy, told, mirrored: Mirrored::default(), healing }
     }
 
     /// The server's present session, if `initialize` succeeded on this connection.
@@ -101,7 +103,10 @@ impl Session {
     ) -> Result<Response<Incoming>, GatewayError> {
         let mut request = self.endpoint.post(message.bytes().clone(), ACCEPT);
         match modern_version(message) {
-            Some(version) => add_modern(&mut request, message, &version),
+            Some(version) => {
+                add_modern(&mut request, message, &version);
+                self.mirrored.add(&mut request, message);
+            }
             None => self.add_legacy(&mut request),
         }
         self.client.send(request, wait).await
@@ -183,8 +188,8 @@ pub fn id_of<B>(response: &Response<B>) -> Option<&HeaderValue> {
     response.headers().get(SESSION_ID)
 }
 
-/// 2026-07-28, Streamable HTTP: the headers repeat what the body says. `Mcp-Param-*` is not written
-/// here: it needs the schemas of the tools.
+/// 2026-07-28, Streamable HTTP: the headers repeat what the body says. `Mcp-Param-*` needs the schemas of the
+/// tools: see [`Mirrored`].
 fn add_modern(request: &mut Request<Full<Bytes>>, message: &McpMessage, version: &str) {
     let method = message.method().unwrap_or_default();
     let target = message.envelope().target(message.bytes()).filter(|_| methods::needs_name_header(method));

@@ -152,6 +152,51 @@ async fn modern_requests_carry_modern_headers() {
     }
 }
 
+/// A server that wants the argument `region` of its tool in a header, and lists that tool on its second page.
+async fn mirroring() -> TestServer {
+    TestServer::start(|seen| {
+        let error =
+            json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "error": { "code": -32020, "message": "m" } });
+        let tools = match seen.body.contains("cursor") {
+            true => json!({ "tools": [{ "name": "t", "inputSchema": { "type": "object", "properties": {
+                "region": { "type": "string", "x-mcp-header": "Region" } } } }] }),
+            false => json!({ "tools": [{ "name": "other" }], "nextCursor": "2" }),
+        };
+        let listed = json!({ "jsonrpc": "2.0", "id": seen.json()["id"], "result": tools });
+        let answer = match (seen.rpc().as_str(), seen.header("mcp-param-region")) {
+            ("tools/list", _) => crate::test_server::json(listed.to_string()),
+            ("tools/call", Some("=?base64?w7w=?=")) => crate::test_server::json(result(&seen.id())),
+            _ => answer(400, "application/json", error.to_string()),
+        };
+        async { answer }.boxed()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_header_that_a_server_misses_is_learnt_and_remembered() {
+    let server = mirroring().await;
+    let mut connection = connect(&server).await;
+    for id in [1, 2] {
+        let call = modern(id, "tools/call", r#","name":"t","arguments":{"region":"ü"}"#);
+        connection.send(call).await.unwrap();
+        let answer = next(&mut *connection).await;
+        assert_eq!((&answer["id"], answer.get("result").is_some()), (&json!(id), true), "{answer}");
+    }
+    let methods: Vec<String> = server.seen().iter().map(Seen::rpc).collect();
+    assert_eq!(methods, ["tools/call", "tools/list", "tools/list", "tools/call", "tools/call"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_refused_for_another_header_is_not_repeated() {
+    let server = mirroring().await;
+    let mut connection = connect(&server).await;
+    connection.send(modern(1, "tools/call", r#","name":"other","arguments":{}"#)).await.unwrap();
+    assert_eq!(next(&mut *connection).await["error"]["code"], -32020);
+    let calls = server.seen().iter().filter(|seen| seen.rpc() == "tools/call").count();
+    assert_eq!(calls, 1);
+}
+
 #[tokio::test]
 async fn a_stream_delivers_up_to_the_answer() {
     let server = legacy(|seen| {
