@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub rounds: u32,
     /// `requestState` as the server spelled it.
     pub state: Option<Bytes>,
+    /// What this round answers, as the value of `inputResponses`.
+    pub responses: Option<Bytes>,
     /// What the client is asked in this round.
     pub asks: Vec<Ask>,
     pub repeat: Repeat,
@@ -65,6 +67,7 @@ impl LegacySession {
             wire: None,
             rounds: 0,
             state: None,
+            responses: None,
             asks: Vec::new(),
             repeat: Repeat::default(),
             with_tasks: false,
@@ -79,12 +82,21 @@ impl LegacySession {
     }
 
     /// Sends the request of a call, with what this round adds to it.
-    pub(super) fn send_round(&mut self, id: u64, responses: Option<&[u8]>) {
+    pub(super) fn send_round(&mut self, id: u64, responses: Option<Bytes>) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.responses = responses;
+            self.send_again(id);
+        }
+    }
+
+    /// Sends the request of a call as it is in this round.
+    fn send_again(&mut self, id: u64) {
         let Some(call) = self.calls.get(&id) else {
             return;
         };
-        let (kept, state, tasks) = (call.request.clone(), call.state.clone(), call.with_tasks);
-        let round = Round { responses, state: state.as_deref() };
+        let (kept, tasks) = (call.request.clone(), call.with_tasks);
+        let (responses, state) = (call.responses.clone(), call.state.clone());
+        let round = Round { responses: responses.as_deref(), state: state.as_deref() };
         let wire = self.send(Wire::Call(id), tasks, |number, client| {
             request::to_modern(kept.lend(), number, client, round)
         });
@@ -126,7 +138,7 @@ impl LegacySession {
         let is_call = call.request.lend().method() == methods::TOOLS_CALL;
         if is_call && !call.with_tasks && wants_tasks(error) {
             call.with_tasks = true;
-            return self.send_round(id, None);
+            return self.send_again(id);
         }
         if let Some(call) = self.forget(id) {
             let request = call.request.lend();

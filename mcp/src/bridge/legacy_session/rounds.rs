@@ -1,5 +1,7 @@
 //! `input_required`: the client is asked what the server wants to know, and the request goes out again.
 
+use bytes::Bytes;
+
 use super::{LegacySession, SessionTimer};
 use crate::bridge::edits::{joined, object, pair};
 use crate::bridge::failure::Reason;
@@ -100,7 +102,7 @@ impl LegacySession {
         };
         if call.wire.is_none() && call.asks.is_empty() && call.task.is_none() {
             let responses = call.repeat.responses.take();
-            self.send_round(id, responses.as_deref());
+            self.send_round(id, responses.map(Bytes::from));
         }
     }
 
@@ -123,7 +125,7 @@ impl LegacySession {
         if is_task {
             self.update_task(id, &responses);
         } else {
-            self.send_round(id, Some(&responses));
+            self.send_round(id, Some(responses.into()));
         }
     }
 }
