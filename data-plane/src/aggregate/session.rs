@@ -9,8 +9,9 @@ use bytes::Bytes;
 use omcp_core::{BackendName, GatewayError, McpMessage};
 use omcp_mcp::aggregate::address::Address;
 use omcp_mcp::aggregate::list::List;
+use omcp_mcp::bridge::downlevel;
 use omcp_mcp::bridge::level::Level;
-use omcp_mcp::bridge::message::Message;
+use omcp_mcp::bridge::message::{Message, Owned};
 use omcp_mcp::bridge::server::negotiated;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::refusal::{code, error_response};
@@ -103,7 +104,8 @@ impl AggregateSession {
             (methods::LOGGING_SET_LEVEL, Some(hello)) => Route::here(self.set_level(hello, request, message)),
             (method, _) if List::of_method(method).is_some() => {
                 let list = List::of_method(method).unwrap_or(List::Tools);
-                Route::Here(lists::answer(&self.views, &self.view(), list, message, Era::Legacy))
+                let answer = lists::answer(&self.views, &self.view(), list, message, Era::Legacy);
+                Route::Here(readable(answer, list, self.revision()))
             }
             (method, _) => match Address::of(message) {
                 Some(address) => self.addressed(message, &address),
@@ -193,6 +195,15 @@ impl AggregateSession {
     fn lock(&self) -> MutexGuard<'_, HashMap<BackendName, Arc<Leg>>> {
         self.legs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of a backend was told in the newest legacy revision; its results come in the client's.
+fn readable(answer: Bytes, list: List, client: Revision) -> Bytes {
+    let adapted = match Owned::scan(answer.clone()) {
+        Ok(message) => downlevel::response(message.lend(), list.method(), client),
+        Err(_) => None,
+    };
+    adapted.unwrap_or(answer)
 }
 
 /// Not at once: the caller may hold what the sink needs.
@@ -297,5 +308,22 @@ impl Aggregated for AggregateSession {
 impl Drop for AggregateSession {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_knows_no_structured_content_sees_no_schema_of_it() {
+        let tool = r#"{"name":"t","outputSchema":{"type":"object"}}"#;
+        let answer = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{tool}]}}}}"#));
+        let shown = |client| readable(answer.clone(), List::Tools, client);
+        assert_eq!(shown(Revision::V2025_06_18), answer);
+        assert_eq!(
+            shown(Revision::V2025_03_26),
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"t"}]}}"#
+        );
     }
 }
