@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use omcp_tests::fixture::behaviour::Quirk;
 use omcp_tests::fixture::lambda::{self, Handshake};
-use omcp_tests::fixture::{Eras, Fixture, Settings, http, sse, stdio};
+use omcp_tests::fixture::{Eras, Fixture, Settings, http, sse, stdio, tcp};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -52,6 +52,8 @@ enum Transport {
     Http(Listen),
     /// HTTP+SSE of 2024-11-05 at /sse and /message.
     Sse(Listen),
+    /// Newline-delimited JSON over TCP; every connection is a conversation of its own.
+    Tcp(Listen),
     /// An AWS Lambda function, invoked with one JSON-RPC message at a time, until it is stopped.
     Lambda(Function),
 }
@@ -86,7 +88,7 @@ impl From<Handshaking> for Handshake {
 
 #[derive(clap::Args)]
 struct Listen {
-    /// Address; port 0 picks a free one. The URL is the first line on stdout.
+    /// Address; port 0 picks a free one. The URL, for TCP the address, is the first line on stdout.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 }
@@ -140,13 +142,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Transport::Http(Listen { listen }) => {
             let listener = http::bind(listen).with_context(|| format!("binding {listen}"))?;
-            announce(listener.local_addr()?, http::PATH)?;
+            announce(&format!("http://{}{}", listener.local_addr()?, http::PATH))?;
             http::serve(listener, fixture, stop).await;
         }
         Transport::Sse(Listen { listen }) => {
             let listener = http::bind(listen).with_context(|| format!("binding {listen}"))?;
-            announce(listener.local_addr()?, sse::PATH)?;
+            announce(&format!("http://{}{}", listener.local_addr()?, sse::PATH))?;
             sse::serve(listener, fixture, stop).await;
+        }
+        Transport::Tcp(Listen { listen }) => {
+            let listener = http::bind(listen).with_context(|| format!("binding {listen}"))?;
+            announce(&listener.local_addr()?.to_string())?;
+            tcp::serve(listener, fixture, stop).await;
         }
         Transport::Lambda(Function { handshake, fail_on }) => {
             tokio::select! {
@@ -158,9 +165,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn announce(address: SocketAddr, path: &str) -> anyhow::Result<()> {
+fn announce(place: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{address}{path}")?;
+    writeln!(stdout, "listening on {place}")?;
     Ok(stdout.flush()?)
 }
 
