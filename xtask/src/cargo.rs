@@ -73,6 +73,18 @@ pub fn programs(report: &mut Report) -> bool {
     }
 }
 
+/// Builds a program that uses what only tests depend on, and says whether that worked. Success is no check and
+/// makes no row.
+pub fn example(report: &mut Report, name: &str) -> bool {
+    match cargo(name, &["build", "--workspace", "--example", name]).and_then(Ended::success) {
+        Ok(_) => true,
+        Err(error) => {
+            report.step(name, || Err(error));
+            false
+        }
+    }
+}
+
 /// Builds every program as it is shipped, and says whether that worked. Success is no check and makes no row.
 pub fn release(report: &mut Report) -> bool {
     let built = cargo("release", &["build", "--release", "--workspace", "--bins"]).and_then(Ended::success);

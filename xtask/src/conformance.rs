@@ -155,8 +155,8 @@ impl Suite {
 
 fn endpoint(stage: &Stage, backend: &str) -> String {
     match backend {
-        AGGREGATE => stage.aggregate("alone"),
-        backend => stage.endpoint(backend),
+        AGGREGATE => stage.aggregate("/mcp", "alone"),
+        backend => stage.endpoint("/mcp", backend),
     }
 }
 

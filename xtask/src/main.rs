@@ -63,11 +63,8 @@ enum Chore {
         #[arg(default_value = "")]
         filter: String,
     },
-    /// Other people's clients at other people's servers of the other era, through the gateway
-    Matrix {
-        /// Only pairs whose name contains this
-        filter: Option<String>,
-    },
+    /// Clients at servers of the other era, and at the endpoint of all backends
+    Matrix(interop::Options),
     /// The gateway beside the barest possible proxy, in release builds
     Bench {
         /// Options of the benchmark program
@@ -95,7 +92,7 @@ fn main() -> ExitCode {
         Chore::Chaos(options) => chaos::run(&mut report, &options),
         Chore::Conformance => conformance::run(&mut report),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
-        Chore::Matrix { filter } => interop::matrix(&mut report, filter.as_deref().as_slice()),
+        Chore::Matrix(options) => interop::matrix(&mut report, &options),
         Chore::Bench { options } => cargo::bench(&mut report, &options),
         Chore::Schemas => cargo::schemas(&mut report),
         Chore::Setup => tools::setup(&mut report),
@@ -114,4 +111,5 @@ fn test(report: &mut Report) {
     chaos::run(report, &chaos::Options::default());
     conformance::run(report);
     interop::run(report, "");
+    interop::matrix(report, &interop::Options::default());
 }

@@ -36,14 +36,14 @@ impl Stage {
         Ok(Self { node: program.url().to_owned(), _program: program })
     }
 
-    /// The MCP endpoint of one backend.
-    pub fn endpoint(&self, backend: &str) -> String {
-        format!("{}/mcp/{backend}", self.node)
+    /// The endpoint of one backend, below `/mcp` or `/sse`.
+    pub fn endpoint(&self, path: &str, backend: &str) -> String {
+        format!("{}{path}/{backend}", self.node)
     }
 
-    /// The MCP endpoint of all backends with a tag.
-    pub fn aggregate(&self, tag: &str) -> String {
-        format!("{}/mcp?tags={tag}", self.node)
+    /// The endpoint of all backends with a tag.
+    pub fn aggregate(&self, path: &str, tag: &str) -> String {
+        format!("{}{path}?tags={tag}", self.node)
     }
 }
 

@@ -42,7 +42,13 @@ async def streams():
 
 async def main():
     async with streams() as (read, write):
-        callbacks = {"sampling_callback": sample, "elicitation_callback": elicit, "list_roots_callback": roots}
+        callbacks = {
+            "sampling_callback": sample,
+            "elicitation_callback": elicit,
+            "list_roots_callback": roots,
+            "logging_callback": survey.log,
+            "message_handler": survey.hear,
+        }
         async with ClientSession(read, write, **callbacks) as client:
             server = survey.plain(await client.initialize())
             # Some servers add tools once they have seen what the client can do.

@@ -31,8 +31,14 @@ async def complete(client, prompt, argument, value):
 async def main():
     target = survey.URL or stdio_client(StdioServerParameters(command=survey.COMMAND[0], args=survey.COMMAND[1:]))
     mode = "legacy" if survey.ERA == "legacy" else "2026-07-28"
-    callbacks = {"sampling_callback": sample, "elicitation_callback": elicit, "list_roots_callback": roots}
-    async with Client(target, mode=mode, **callbacks) as client:
+    callbacks = {
+        "sampling_callback": sample,
+        "elicitation_callback": elicit,
+        "list_roots_callback": roots,
+        "logging_callback": survey.log,
+        "message_handler": survey.hear,
+    }
+    async with Client(target, mode=mode, log_level=survey.PLAN.get("level"), **callbacks) as client:
         # Some servers add tools once they have seen what the client can do.
         await asyncio.sleep(0.7)
         server = {"info": survey.plain(client.server_info), "capabilities": survey.plain(client.server_capabilities)}

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 
+// ERA is `legacy`, `modern`, or a legacy revision.
 // `node CLIENT.mjs ERA PLAN URL`, or `node CLIENT.mjs ERA PLAN -- COMMAND ARGUMENTS` for a server on a pipe.
 export const [era, planText, ...target] = process.argv.slice(2);
 export const url = target[0] === "--" ? undefined : new URL(target[0]);
@@ -9,7 +10,11 @@ export const command = target[0] === "--" ? target.slice(1) : undefined;
 
 const plan = JSON.parse(planText.startsWith("{") ? planText : readFileSync(planText, "utf8"));
 const asked = [];
-let logs = 0;
+const logs = [];
+const progress = [];
+const updates = [];
+// How long an update of a resource may take.
+const UPDATE_MS = 3000;
 
 export const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 
@@ -26,8 +31,24 @@ export function answer(method, params) {
   return answers[method](params);
 }
 
-export function log() {
-  logs += 1;
+export function log(notification) {
+  logs.push(notification.params.data);
+}
+
+// Progress as it comes over the wire: the SDKs lose what arrives together with the answer, and add some of their own.
+export function watch(transport) {
+  const receive = transport.onmessage;
+  transport.onmessage = (message, extra) => {
+    if (message.method === "notifications/progress") {
+      const { progressToken, _meta, ...step } = message.params;
+      progress.push(step);
+    }
+    receive(message, extra);
+  };
+}
+
+export function updated(notification) {
+  updates.push(notification.params.uri);
 }
 
 // The required fields of a form, and nothing else.
@@ -46,12 +67,35 @@ async function attempt(work) {
 
 async function call(client, callTask, [name, argumentz]) {
   const before = asked.length;
-  const progress = [];
-  const options = { onprogress: (step) => progress.push(step), timeout: 30000 };
-  const params = { name, arguments: argumentz };
+  progress.length = 0;
+  const options = { onprogress: () => {}, timeout: 30000 };
+  const params = { name, arguments: argumentz, ...wantsLogs() };
   const work = plan.tasks?.includes(name) && callTask ? () => callTask(params) : () => client.callTool(params, undefined, options);
   const result = await attempt(callTask === undefined ? () => client.callTool(params, options) : work);
-  return { name, result: plan.hidden?.includes(name) ? Object.keys(result).sort() : result, progress, asked: asked.slice(before).sort() };
+  const shown = plan.hidden?.includes(name) ? Object.keys(result).filter((key) => key !== "_meta" && key !== "resultType").sort() : result;
+  return { name, result: shown, progress: progress.slice(), asked: asked.slice(before).sort(), ...(plan.level && { logs: logs.splice(0) }) };
+}
+
+// Sessions have a log level; without one, every request says its own.
+function wantsLogs() {
+  return plan.level && era === "modern" ? { _meta: { "io.modelcontextprotocol/logLevel": plan.level } } : {};
+}
+
+// Whether a subscription to a resource is accepted, and what it brings once the resource is touched.
+async function subscribe(client, uri) {
+  const opened = await attempt(() => (era === "modern" ? client.listen({ resourceSubscriptions: [uri] }) : client.subscribeResource({ uri })));
+  const granted = era === "modern" ? opened.honoredFilter?.resourceSubscriptions?.includes(uri) : !("failed" in opened);
+  const answer = { accepted: granted ?? false };
+  if (answer.accepted && plan.touch) {
+    const [name, argumentz] = plan.touch;
+    await client.callTool({ name, arguments: argumentz });
+    for (const end = Date.now() + UPDATE_MS; updates.length === 0 && Date.now() < end; ) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    answer.heard = updates.splice(0);
+  }
+  await attempt(() => (era === "modern" ? opened.close?.() : client.unsubscribeResource({ uri })));
+  return answer;
 }
 
 // Without what differs from run to run.
@@ -66,11 +110,14 @@ export async function survey(client, callTask) {
   // Some servers add tools once they have seen what the client can do.
   await new Promise((resolve) => setTimeout(resolve, 700));
   report.tools = (await client.listTools()).tools;
+  if (plan.level && era !== "modern") {
+    await client.setLoggingLevel(plan.level);
+  }
   report.calls = [];
   for (const entry of plan.calls) {
     report.calls.push(await call(client, callTask, entry));
   }
-  const called = new Set(plan.calls.map(([name]) => name));
+  const called = new Set([...plan.calls.map(([name]) => name), ...(plan.skipped ?? [])]);
   report.uncalled = report.tools.map((tool) => tool.name).filter((name) => !called.has(name));
   report.resources = await attempt(async () => (await client.listResources()).resources);
   report.templates = await attempt(async () => (await client.listResourceTemplates()).resourceTemplates);
@@ -79,12 +126,11 @@ export async function survey(client, callTask) {
   for (const uri of [...listed, ...(plan.resources ?? [])]) {
     report.contents[uri] = await attempt(() => client.readResource({ uri }));
   }
-  if (era === "legacy") {
-    report.subscriptions = [];
-    for (const uri of plan.subscriptions ?? []) {
-      report.subscriptions.push(await attempt(() => client.subscribeResource({ uri })));
-      report.subscriptions.push(await attempt(() => client.unsubscribeResource({ uri })));
-    }
+  report.updates = {};
+  for (const uri of plan.subscriptions ?? []) {
+    report.updates[uri] = await subscribe(client, uri);
+  }
+  if (era !== "modern") {
     report.ping = await attempt(() => client.ping());
   }
   report.prompts = await attempt(async () => (await client.listPrompts()).prompts);

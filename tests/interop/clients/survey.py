@@ -1,5 +1,6 @@
 """What a client of a Python SDK gets from a server, as one JSON document on standard output."""
 
+import asyncio
 import json
 import re
 import sys
@@ -10,6 +11,10 @@ URL = None if TARGET[0] == "--" else TARGET[0]
 COMMAND = TARGET[1:] if TARGET[0] == "--" else None
 PLAN = json.loads(PLAN if PLAN.startswith("{") else open(PLAN).read())
 ASKED = []
+LOGS = []
+UPDATES = []
+# How long an update of a resource may take.
+UPDATE_S = 3.0
 
 
 def show(report):
@@ -54,8 +59,51 @@ async def call(client, name, arguments):
 
     result = await attempt(client.call_tool(name, arguments, progress_callback=step))
     if name in PLAN.get("hidden", []):
-        result = sorted(result)
-    return {"name": name, "result": result, "progress": progress, "asked": sorted(ASKED[before:])}
+        result = sorted(result.keys() - {"_meta", "resultType"})
+    answer = {"name": name, "result": result, "progress": progress, "asked": sorted(ASKED[before:])}
+    if "level" in PLAN:
+        answer["logs"] = LOGS[:]
+        LOGS.clear()
+    return answer
+
+
+async def log(params):
+    LOGS.append(params.data)
+
+
+async def hear(message):
+    """Notes updates of resources among the messages of a session."""
+    notification = getattr(message, "root", message)
+    if getattr(notification, "method", None) == "notifications/resources/updated":
+        UPDATES.append(str(notification.params.uri))
+
+
+async def listen(client, uri):
+    """A subscription of the newest revision: whether it is accepted, and what it brings."""
+    async with client.listen(resource_subscriptions=[uri]) as subscription:
+        answer = {"accepted": uri in (subscription.honored.resource_subscriptions or [])}
+        if answer["accepted"] and "touch" in PLAN:
+            await client.call_tool(*PLAN["touch"])
+            try:
+                answer["heard"] = [(await asyncio.wait_for(anext(subscription), UPDATE_S)).uri]
+            except TimeoutError:
+                answer["heard"] = []
+        return answer
+
+
+async def subscribe(client, uri):
+    """A subscription of a session: whether it is accepted, and what it brings."""
+    answer = {"accepted": "failed" not in await attempt(client.subscribe_resource(uri))}
+    if answer["accepted"] and "touch" in PLAN:
+        await client.call_tool(*PLAN["touch"])
+        for _ in range(int(UPDATE_S / 0.02)):
+            if UPDATES:
+                break
+            await asyncio.sleep(0.02)
+        answer["heard"] = UPDATES[:]
+        UPDATES.clear()
+    await attempt(client.unsubscribe_resource(uri))
+    return answer
 
 
 async def survey(client, complete):
@@ -63,20 +111,20 @@ async def survey(client, complete):
     report = {}
     tools = plain(await client.list_tools())["tools"]
     report["tools"] = tools
+    if ERA == "legacy" and "level" in PLAN:
+        await client.set_logging_level(PLAN["level"])
     report["calls"] = [await call(client, name, arguments) for name, arguments in PLAN["calls"]]
-    called = {name for name, _ in PLAN["calls"]}
+    called = {name for name, _ in PLAN["calls"]} | set(PLAN.get("skipped", []))
     report["uncalled"] = [tool["name"] for tool in tools if tool["name"] not in called]
     resources = await attempt(client.list_resources())
     report["resources"] = resources
     report["templates"] = await attempt(client.list_resource_templates())
     listed = [resource["uri"] for resource in resources.get("resources", [])]
     report["contents"] = {uri: await attempt(client.read_resource(uri)) for uri in listed + PLAN.get("resources", [])}
+    subscribed = subscribe if ERA == "legacy" else listen
+    report["updates"] = {uri: await subscribed(client, uri) for uri in PLAN.get("subscriptions", [])}
     if ERA == "legacy":
         report["ping"] = await attempt(client.send_ping())
-        report["subscriptions"] = [
-            [await attempt(client.subscribe_resource(uri)), await attempt(client.unsubscribe_resource(uri))]
-            for uri in PLAN.get("subscriptions", [])
-        ]
     report["prompts"] = await attempt(client.list_prompts())
     report["messages"] = {
         name: await attempt(client.get_prompt(name, arguments)) for name, arguments in PLAN.get("prompts", {}).items()

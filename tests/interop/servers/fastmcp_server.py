@@ -1,5 +1,6 @@
 """A server written with FastMCP: `fastmcp_server.py stdio | http`."""
 
+import asyncio
 import sys
 
 import listen
@@ -29,6 +30,7 @@ async def count(steps: int, ctx: Context) -> str:
     """Reports progress in so many steps."""
     for step in range(steps):
         await ctx.report_progress(step + 1, steps)
+        await asyncio.sleep(0.03)
     return f"{steps} steps"
 
 

@@ -1,5 +1,6 @@
 """A server written with the official Python SDK 2.x: `python_server.py stdio | http`."""
 
+import asyncio
 import sys
 from typing import Annotated
 
@@ -31,6 +32,7 @@ async def count(steps: int, ctx: Context) -> str:
     """Reports progress in so many steps."""
     for step in range(steps):
         await ctx.report_progress(step + 1, steps)
+        await asyncio.sleep(0.03)
     return f"{steps} steps"
 
 

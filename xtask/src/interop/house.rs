@@ -1,0 +1,108 @@
+//! The servers of some cells, a gateway in front of them, and clients that go to either.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::interop::cell::{Cell, Entrance};
+use crate::interop::client::Client;
+use crate::interop::got::Got;
+use crate::interop::listening::Listening;
+use crate::interop::server::{ServerKind, Way};
+use crate::interop::surroundings::{self, Surroundings};
+use crate::interop::{named, prefix};
+use crate::process;
+use crate::report::Counts;
+use crate::stage::Stage;
+
+/// A client that starts on a busy machine, and waits for a server's slow tools.
+const RUN_LIMIT: Duration = Duration::from_secs(90);
+
+pub struct House {
+    surroundings: Surroundings,
+    listening: Listening,
+    stage: Stage,
+    /// What clients got directly, by client, server and transport.
+    direct: RefCell<HashMap<String, Got>>,
+}
+
+impl House {
+    pub fn build(name: &str, cells: &[Cell]) -> Result<Self> {
+        let surroundings = Surroundings::install()?;
+        let listening = Listening::start(&surroundings, cells)?;
+        let stage = Stage::start(name, &manifest(&surroundings, &listening, cells)?)?;
+        Ok(Self { surroundings, listening, stage, direct: RefCell::default() })
+    }
+
+    pub fn compare(&self, cell: &Cell) -> Result<Counts> {
+        let (direct, through) = (self.directly(cell)?, self.through(cell)?);
+        let name = cell.to_string();
+        Ok(match cell.is_alike() {
+            true => named::judge(&name, &direct, &through),
+            false => named::judge(&name, &direct.of_any_era(), &through.of_any_era()),
+        })
+    }
+
+    fn directly(&self, cell: &Cell) -> Result<Got> {
+        let (client, way) = (cell.yardstick().context("it has no twin")?, cell.way.direct());
+        let name = format!("{} at {} over {} directly", client.name, cell.server.name, way.name());
+        if let Some(got) = self.direct.borrow().get(&name) {
+            return Ok(got.clone());
+        }
+        let target = match way {
+            Way::Stdio => [vec!["--".to_owned()], cell.server.words(&self.surroundings, way)].concat(),
+            _ => vec![self.listening.url(cell.server, way)?.to_owned()],
+        };
+        let got = self.survey(&name, client, cell.server, None, &target)?;
+        self.direct.borrow_mut().insert(name, got.clone());
+        Ok(got)
+    }
+
+    fn through(&self, cell: &Cell) -> Result<Got> {
+        let (backend, path) = (cell.backend(), cell.client.path());
+        let (prefix, target) = match cell.entrance {
+            Entrance::Own => (None, self.stage.endpoint(path, &backend)),
+            Entrance::Aggregate => (Some(backend.as_str()), self.stage.aggregate(path, &backend)),
+        };
+        self.survey(&format!("{cell} through"), cell.client, cell.server, prefix, &[target])
+    }
+
+    /// Runs a client; `prefix` is the backend whose name stands before everything.
+    fn survey(
+        &self,
+        name: &str,
+        client: &Client,
+        server: &ServerKind,
+        prefix: Option<&str>,
+        target: &[String],
+    ) -> Result<Got> {
+        self.surroundings.clear_files()?;
+        let plan = surroundings::plan(server.plan)?;
+        let plan = prefix.map_or(plan.clone(), |backend| prefix::added(&plan, backend));
+        let plan = self.surroundings.filled(&plan.to_string());
+        let mut command = client.command(&self.surroundings, &plan);
+        let ended = process::run_apart(&name.replace(' ', "-"), command.args(target), RUN_LIMIT)?;
+        let output = ended.success()?.output;
+        let got = Got::read(&prefix.map_or(output.clone(), |backend| prefix::removed(&output, backend)))?;
+        ensure!(got.uncalled().is_empty(), "the plan of {} calls no {:?}", server.name, got.uncalled());
+        Ok(got)
+    }
+}
+
+/// The backends of these cells. Each has its name as a tag, so that the aggregate can be of one.
+fn manifest(surroundings: &Surroundings, listening: &Listening, cells: &[Cell]) -> Result<String> {
+    let mut backends: BTreeMap<String, Value> = BTreeMap::new();
+    for cell in cells {
+        let url = if cell.way == Way::Stdio { "" } else { listening.url(cell.server, cell.way)? };
+        let (id, runtime) = (cell.backend(), cell.server.runtime(surroundings, cell.way, url));
+        let mut backend = json!({ "id": id, "tags": [id], "runtime": runtime });
+        if let Some(era) = cell.pinned() {
+            backend["era"] = era.into();
+        }
+        backends.insert(id, backend);
+    }
+    Ok(json!({ "servers": backends.into_values().collect::<Vec<_>>() }).to_string())
+}

@@ -1,0 +1,170 @@
+//! Differences between what a client gets directly and through the gateway that have a reason.
+//!
+//! Sections are those of the protocol design note. A difference that is not here fails, and so does an entry that
+//! is about a cell and does not occur there.
+
+use crate::interop::got::{Difference, Got};
+use crate::report::Counts;
+
+pub struct Named {
+    /// Parts of the name of a cell, all of which it has.
+    cells: &'static [&'static str],
+    /// The answers that differ, each of them in every such cell.
+    things: &'static [&'static str],
+    /// A part of what comes through.
+    through: &'static str,
+    reason: &'static str,
+}
+
+const PUSHED: &str = "section 11: the tool pushes its question, which only a session carries";
+const NOT_FOUND: &str =
+    "section 7: a modern server's -32602 about a URI is -32002 in a session; this one says -32602 in both";
+const ROUNDS: &str =
+    "section 8: a modern server runs a tool anew in every round, one with sessions runs it once";
+const TASK_ONLY: &str =
+    "section 8.6: what is a task for stateless clients is a plain call in this server's sessions";
+const ONE_CATALOG: &str =
+    "ARCHITECTURE, next steps: the lists of a backend are the same for all clients of the aggregate";
+const EVERY_LIST: &str =
+    "section 10.3: the aggregate has every list, and an empty one where nobody has entries";
+const NO_SCHEMA: &str = "section 9: structured content came with 2025-06-18";
+const NO_AUDIO: &str = "section 9: audio came with 2025-03-26";
+const NO_CHOICE: &str = "section 9: no form before 2025-11-25 has several choices";
+
+const ONCE: &str = r#""logs":["about to ask"]"#;
+const TWICE: &str = r#""logs":["about to ask","about to ask"]"#;
+const LISTS: &[&str] = &["resources", "templates", "prompts"];
+/// Tools that describe what they return, and what they are called with.
+const OF_FASTMCP: &[&str] = &["tools/add", "tools/count", "tools/structured", "tools/fail", "tools/ask"];
+const OF_PYTHON: &[&str] =
+    &["tools/add", "tools/count", "tools/structured", "tools/fail", "tools/ask", "tools/resolve"];
+const CALLS: &[&str] = &["calls/add", "calls/count", "calls/structured"];
+
+/// The client of 2024-11-05.
+const OLDEST: &str = " of 2024-11-05 at ";
+const AGGREGATE: &str = " in the aggregate";
+
+const fn named(
+    cells: &'static [&'static str],
+    things: &'static [&'static str],
+    through: &'static str,
+    reason: &'static str,
+) -> Named {
+    Named { cells, things, through, reason }
+}
+
+pub const NAMED: &[Named] = &[
+    named(&[" at legacy python over"], &["calls/ask"], "Hello, Ada!", PUSHED),
+    named(&[" at legacy fastmcp over"], &["calls/ask"], "Hello, Ada!", PUSHED),
+    named(&[" at modern python over"], &["calls/ask"], "no back-channel", PUSHED),
+    named(&[" at modern fastmcp over"], &["calls/ask"], "unavailable on 2026", PUSHED),
+    named(&[" at modern python over"], &["contents/note://none/at/all"], "-32002", NOT_FOUND),
+    named(&[" at modern fastmcp over"], &["contents/note://none/at/all"], "-32002", NOT_FOUND),
+    named(&[" at modern fixture over"], &["calls/test_streaming_elicitation"], TWICE, ROUNDS),
+    named(&[" at legacy fixture over"], &["calls/test_streaming_elicitation"], ONCE, ROUNDS),
+    named(&[" at legacy fixture over"], &["calls/failing_job"], "as it always does", TASK_ONLY),
+    named(&[" at legacy fixture over"], &["calls/test_tool_with_task"], "Hello, Ada!", TASK_ONLY),
+    named(&["everything over", AGGREGATE], &["resources/hello.gz"], "null", ONE_CATALOG),
+    // Version 2 of the TypeScript SDK does not ask a server for what it has not declared.
+    named(&["TypeScript 1", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
+    named(&["Python", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
+    named(&["FastMCP", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
+    named(&["rmcp", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
+    named(&[OLDEST, " at python over", AGGREGATE], OF_PYTHON, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at modern python over"], OF_PYTHON, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at fastmcp over", AGGREGATE], OF_FASTMCP, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at modern fastmcp over"], OF_FASTMCP, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at everything over", AGGREGATE], &["tools/get-structured-content"], "input", NO_SCHEMA),
+    named(&[OLDEST, " at modern python over"], &["calls/resolve"], "Hello, Ada", NO_SCHEMA),
+    named(&[OLDEST, " at modern python over"], CALLS, r#""content":"#, NO_SCHEMA),
+    named(&[OLDEST, " at modern fastmcp over"], CALLS, r#""content":"#, NO_SCHEMA),
+    named(&[OLDEST, " at modern fixture over"], &["calls/test_audio_content"], "audio/wav", NO_AUDIO),
+    named(
+        &[OLDEST, " at modern fixture over"],
+        &["calls/test_elicitation_sep1330_enums"],
+        "cancel",
+        NO_CHOICE,
+    ),
+];
+
+impl Named {
+    fn is_about(&self, cell: &str) -> bool {
+        self.cells.iter().all(|part| cell.contains(part))
+    }
+
+    fn names(&self, difference: &Difference<'_>) -> bool {
+        self.things.contains(&difference.thing.as_str())
+            && difference.through.to_string().contains(self.through)
+    }
+}
+
+/// One check per answer; those with a named difference are told of and not counted.
+pub fn judge(cell: &str, direct: &Got, through: &Got) -> Counts {
+    judge_by(NAMED, cell, direct, through)
+}
+
+fn judge_by(list: &[Named], cell: &str, direct: &Got, through: &Got) -> Counts {
+    let expected: Vec<&Named> = list.iter().filter(|named| named.is_about(cell)).collect();
+    let differences = direct.differences(through);
+    let mut counts = Counts { passed: direct.len() - differences.len(), failed: 0 };
+    for difference in &differences {
+        if let Some(named) = expected.iter().find(|named| named.names(difference)) {
+            eprintln!("  {} differs: {}", difference.thing, named.reason);
+        } else {
+            eprintln!("  {difference}");
+            counts.failed += 1;
+        }
+    }
+    for (named, thing) in
+        expected.iter().flat_map(|named| named.things.iter().map(move |thing| (named, thing)))
+    {
+        if !differences.iter().any(|difference| difference.thing == *thing && named.names(difference)) {
+            eprintln!("  {thing} is expected to differ and does not: {}", named.reason);
+            counts.failed += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interop::cell;
+
+    const LIST: &[Named] = &[named(&["Python", " at modern "], &["calls/ask"], "cannot ask", PUSHED)];
+
+    fn got(answer: &str) -> Got {
+        let call = |name, answer| format!(r#"{{"name":"{name}","result":"{answer}"}}"#);
+        Got::read(&format!(r#"{{"calls":[{},{}]}}"#, call("add", "42"), call("ask", answer))).unwrap()
+    }
+
+    fn judged(cell: &str, through: &str) -> (usize, usize) {
+        let counts = judge_by(LIST, cell, &got("Ada"), &got(through));
+        (counts.passed, counts.failed)
+    }
+
+    #[test]
+    fn a_difference_fails_unless_it_is_named_for_its_cell() {
+        assert_eq!(judged("Python 1 at modern python", "it cannot ask"), (1, 0));
+        assert_eq!(judged("Python 1 at python", "it cannot ask"), (1, 1));
+        assert_eq!(judged("Python 1 at python", "Ada"), (2, 0));
+    }
+
+    #[test]
+    fn a_named_difference_that_does_not_occur_fails() {
+        assert_eq!(judged("Python 1 at modern python", "Ada"), (2, 1));
+    }
+
+    #[test]
+    fn another_answer_than_the_named_one_fails_twice() {
+        assert_eq!(judged("Python 1 at modern python", "nothing"), (1, 2));
+    }
+
+    #[test]
+    fn every_entry_is_about_some_cell() {
+        let cells: Vec<String> = cell::others().iter().map(ToString::to_string).collect();
+        for named in NAMED {
+            assert!(cells.iter().any(|cell| named.is_about(cell)), "{:?} {:?}", named.cells, named.things);
+        }
+    }
+}
