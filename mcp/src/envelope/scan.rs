@@ -36,6 +36,7 @@ struct Scan<'a> {
     method_escaped: bool,
     /// Members that only some messages give a meaning, known once the walk is over.
     by_method: ByMethod,
+    id_seen: bool,
     id_unusable: bool,
     id_null: bool,
     error_code: Option<i64>,
@@ -50,6 +51,7 @@ impl<'a> Scan<'a> {
             version: Span::default(),
             method_escaped: false,
             by_method: ByMethod::default(),
+            id_seen: false,
             id_unusable: false,
             id_null: false,
             error_code: None,
@@ -102,7 +104,7 @@ impl<'a> Scan<'a> {
             let key = self.json.key()?;
             let name = name(self.json.src(), key);
             if unique && !keys.insert(name.clone()) {
-                self.repeated(&name, key.inner.start());
+                self.note_at(ScanErrorKind::DuplicateKey, key.inner.start(), "");
             }
             visit(self, &name)?;
             count += 1;
@@ -149,6 +151,8 @@ impl<'a> Scan<'a> {
     fn id(&mut self) -> Result<(), Halt> {
         let id = self.json.value()?;
         let raw = id.of(self.json.src()).unwrap_or_default();
+        // Of two, neither can be trusted.
+        self.id_unusable |= std::mem::replace(&mut self.id_seen, true);
         self.id_null = raw == b"null";
         if is_id(raw) {
             self.parts.id = id;
@@ -277,11 +281,6 @@ impl<'a> Scan<'a> {
 
     fn note_at(&mut self, kind: ScanErrorKind, offset: usize, detail: &'static str) {
         self.complaint.get_or_insert((kind, offset, detail));
-    }
-
-    fn repeated(&mut self, name: &[u8], offset: usize) {
-        self.id_unusable |= name == b"id";
-        self.note_at(ScanErrorKind::DuplicateKey, offset, "");
     }
 
     /// What kind of message the members make. Otherwise a complaint is noted.

@@ -150,6 +150,19 @@ fn duplicates_are_found_among_many_names() {
 }
 
 #[test]
+fn what_is_called_id_twice_elsewhere_leaves_the_id() {
+    for text in [
+        r#"{"jsonrpc":"2.0","id":7,"method":"a","params":{"id":0,"id":0}}"#,
+        r#"{"jsonrpc":"2.0","id":7,"method":"a","params":{"_meta":{"id":0,"\u0069d":0}}}"#,
+    ] {
+        let error = scan(text).expect_err(text);
+        assert_eq!((error.kind, &text[error.id.unwrap()]), (ScanErrorKind::DuplicateKey, "7"), "{text}");
+    }
+    let text = r#"{"jsonrpc":"2.0","id":7,"id":7,"method":"a"}"#;
+    assert_eq!(scan(text).expect_err(text).id, None);
+}
+
+#[test]
 fn deeper_duplicates_are_the_business_of_the_backend() {
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"arguments":{"x":1,"x":2}}}"#;
     assert!(scan(text).is_ok());
