@@ -18,6 +18,7 @@
 //! - [`aggregate`]: many backends behind one endpoint
 //! - [`token`]: state that clients carry for the gateway, sealed
 //! - [`lines`], [`sse`]: framing of pipes and event streams
+//! - [`replay`]: all that strangers send, driven by any bytes, for fuzzing
 
 pub mod admit;
 pub mod aggregate;
@@ -32,6 +33,7 @@ pub mod lines;
 pub mod methods;
 pub mod object;
 pub mod refusal;
+pub mod replay;
 pub mod revision;
 pub mod splice;
 pub mod sse;

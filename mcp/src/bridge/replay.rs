@@ -19,6 +19,7 @@
 
 mod checks;
 mod lane;
+pub mod model;
 mod session;
 
 use std::fmt::Write as _;
@@ -41,6 +42,28 @@ pub fn lane(script: &[u8]) -> String {
 /// As [`lane`].
 pub fn session(script: &[u8]) -> String {
     session::run(script)
+}
+
+/// Takes the input for a script for [`lane`]; behind an `m`, for what happens between models of its peers.
+///
+/// # Panics
+/// As [`lane`] and [`model::lane::play`].
+pub fn any_lane(input: &[u8]) {
+    match input.split_first() {
+        Some((b'm', choices)) => drop(model::lane::any(&mut model::Choices::new(choices))),
+        _ => drop(lane(input)),
+    }
+}
+
+/// The same for [`session`].
+///
+/// # Panics
+/// As [`session`] and [`model::session::play`].
+pub fn any_session(input: &[u8]) {
+    match input.split_first() {
+        Some((b'm', choices)) => drop(model::session::any(&mut model::Choices::new(choices))),
+        _ => drop(session(input)),
+    }
 }
 
 /// A line taken apart: command, its number, and the message behind it.

@@ -5,42 +5,87 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 
-use crate::bridge::message::Exchange;
-use crate::envelope::{Envelope, ScanLimits};
+use crate::bridge::message::{Exchange, Message, Owned};
+use crate::envelope::{Envelope, Kind, ScanLimits};
 
-/// Requests of a client: each gets one last message, and nothing after it.
+/// Requests of a client: each gets one last message, under its own id, and nothing after it.
 #[derive(Default)]
 pub(super) struct Exchanges {
     used: BTreeSet<Exchange>,
-    open: BTreeSet<Exchange>,
+    open: BTreeMap<Exchange, Owned>,
 }
 
 impl Exchanges {
     /// False if the number was used before.
-    pub fn begin(&mut self, exchange: Exchange) -> bool {
+    pub fn begin(&mut self, exchange: Exchange, request: Message<'_>) -> bool {
         let new = self.used.insert(exchange);
         if new {
-            self.open.insert(exchange);
+            self.open.insert(exchange, request.into());
         }
         new
     }
 
     /// The client is gone. False if it was not there.
     pub fn leave(&mut self, exchange: Exchange) -> bool {
-        self.open.remove(&exchange)
+        self.open.remove(&exchange).is_some()
     }
 
     pub fn more(&self, exchange: Exchange) {
-        assert!(self.open.contains(&exchange), "{exchange:?} is told something but does not wait");
+        assert!(self.open.contains_key(&exchange), "{exchange:?} is told something but does not wait");
     }
 
-    pub fn last(&mut self, exchange: Exchange) {
-        assert!(self.open.remove(&exchange), "{exchange:?} is answered but does not wait");
+    /// Progress is told by the token that the request gave.
+    pub fn progress(&self, exchange: Exchange, told: &Bytes) {
+        let told = scan(told);
+        let token = self.open.get(&exchange).and_then(|request| request.lend().progress_token());
+        let spoken = told.lend().progress_token();
+        assert!(spoken.is_none() || spoken == token, "{exchange:?} is told of progress it did not ask for");
     }
 
-    pub fn open(&self) -> &BTreeSet<Exchange> {
-        &self.open
+    pub fn last(&mut self, exchange: Exchange, answer: &Bytes) {
+        let request = self.dropped(exchange);
+        assert_eq!(scan(answer).lend().id(), request.lend().id(), "{exchange:?} is answered as another");
     }
+
+    /// Nobody wants an answer any more.
+    pub fn dropped(&mut self, exchange: Exchange) -> Owned {
+        let request = self.open.remove(&exchange);
+        request.unwrap_or_else(|| panic!("{exchange:?} is answered but does not wait"))
+    }
+
+    pub fn open(&self) -> impl Iterator<Item = &Exchange> {
+        self.open.keys()
+    }
+}
+
+/// What a peer is told: no two requests have one id, and each of its own gets one answer at most.
+#[derive(Default)]
+pub(super) struct Peer {
+    told: BTreeSet<Bytes>,
+    asks: BTreeMap<Bytes, usize>,
+}
+
+impl Peer {
+    pub fn asks(&mut self, request: Message<'_>) {
+        *self.asks.entry(request.id()).or_default() += 1;
+    }
+
+    pub fn told(&mut self, sent: &Bytes) {
+        let sent = scan(sent);
+        let id = sent.lend().id();
+        match sent.lend().kind() {
+            Kind::Request => assert!(self.told.insert(id), "an id is used twice"),
+            Kind::Notification => {}
+            Kind::Response | Kind::Error => {
+                let open = self.asks.get_mut(&id).filter(|open| **open > 0);
+                *open.unwrap_or_else(|| panic!("{id:?} is answered but was not asked")) -= 1;
+            }
+        }
+    }
+}
+
+fn scan(message: &Bytes) -> Owned {
+    Owned::scan(message.clone()).expect("what is sent is a message")
 }
 
 /// Every message sent is one.

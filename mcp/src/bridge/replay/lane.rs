@@ -1,6 +1,6 @@
 //! A lane under a script.
 
-use super::checks::{Exchanges, Timers, message};
+use super::checks::{Exchanges, Peer, Timers, message};
 use super::{Step, Transcript, steps};
 use crate::bridge::capabilities::ClientCapabilities;
 use crate::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane};
@@ -15,6 +15,7 @@ const EVERYTHING: &[u8] =
 struct Driver {
     lane: LegacyLane,
     exchanges: Exchanges,
+    server: Peer,
     timers: Timers<LaneTimer>,
     transcript: Transcript,
 }
@@ -37,7 +38,13 @@ pub(super) fn run(script: &[u8]) -> String {
         served: &["2026-07-28"],
     };
     let lane = LegacyLane::open(options);
-    let mut driver = Driver { lane, exchanges: Exchanges::default(), timers: Timers::new(), transcript };
+    let mut driver = Driver {
+        lane,
+        exchanges: Exchanges::default(),
+        server: Peer::default(),
+        timers: Timers::new(),
+        transcript,
+    };
     driver.settle();
     for (line, step) in steps {
         driver.transcript.line(line);
@@ -52,13 +59,18 @@ impl Driver {
         let sent = step.message.as_ref().map(|message| message.lend());
         match (step.command, step.number.map(Exchange), sent) {
             ('c', Some(exchange), Some(sent))
-                if sent.kind() == Kind::Request && self.exchanges.begin(exchange) =>
+                if sent.kind() == Kind::Request && self.exchanges.begin(exchange, sent) =>
             {
                 self.lane.request(exchange, sent, opened(sent));
             }
             ('n', None, Some(sent)) if sent.kind() == Kind::Notification => self.lane.notify(sent),
             ('g', Some(exchange), None) if self.exchanges.leave(exchange) => self.lane.gone(exchange),
-            ('u', None, Some(sent)) => self.lane.upstream(sent),
+            ('u', None, Some(sent)) => {
+                if sent.kind() == Kind::Request {
+                    self.server.asks(sent);
+                }
+                self.lane.upstream(sent);
+            }
             ('t', None, None) => {
                 if let Some(timer) = self.timers.next() {
                     self.transcript.did(format_args!("fired {timer:?}"));
@@ -75,19 +87,23 @@ impl Driver {
         for output in outputs {
             let did = &mut self.transcript;
             match output {
-                LaneOutput::Upstream(sent) => did.did(format_args!("up {}", message(&sent))),
+                LaneOutput::Upstream(sent) => {
+                    self.server.told(&sent);
+                    did.did(format_args!("up {}", message(&sent)));
+                }
                 LaneOutput::Client { exchange, message: sent } => {
                     self.exchanges.more(exchange);
+                    self.exchanges.progress(exchange, &sent);
                     did.did(format_args!("client c{} {}", exchange.0, message(&sent)));
                 }
                 LaneOutput::Answer { exchange, status, message: sent } => {
-                    self.exchanges.last(exchange);
+                    self.exchanges.last(exchange, &sent);
                     did.did(format_args!("answer c{} {status} {}", exchange.0, message(&sent)));
                 }
                 LaneOutput::Suspend { exchange, answer } => {
-                    self.exchanges.last(exchange);
                     let state = serde_json::to_string(&answer.state).expect("a state always serialises");
                     let sent = answer.answer(&state);
+                    self.exchanges.last(exchange, &sent);
                     did.did(format_args!("suspend c{} {}", exchange.0, message(&sent)));
                 }
                 LaneOutput::Arm { timer, after_ms } => {
@@ -105,7 +121,7 @@ impl Driver {
         let transcript = std::mem::take(&mut self.transcript);
         self.lane.ended();
         self.settle();
-        let open = self.exchanges.open();
+        let open: Vec<_> = self.exchanges.open().collect();
         assert!(open.is_empty(), "{open:?} still wait after the end of the lane");
         assert!(self.lane.is_idle(), "an ended lane still has calls");
         transcript.0

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::checks::{Exchanges, Timers, message};
+use super::checks::{Exchanges, Peer, Timers, message};
 use super::{Step, Transcript, steps};
 use crate::bridge::failure::Reason;
 use crate::bridge::legacy_session::{LegacySession, SessionOptions, SessionOutput, SessionTimer};
@@ -13,6 +13,7 @@ use crate::methods;
 struct Driver {
     session: LegacySession,
     exchanges: Exchanges,
+    client: Peer,
     timers: Timers<SessionTimer>,
     /// Requests upstream that wait for a response.
     wires: BTreeSet<u64>,
@@ -28,6 +29,7 @@ pub(super) fn run(script: &[u8]) -> String {
     let mut driver = Driver {
         session: LegacySession::new(options),
         exchanges: Exchanges::default(),
+        client: Peer::default(),
         timers: Timers::new(),
         wires: BTreeSet::new(),
         transcript: Transcript::default(),
@@ -45,7 +47,7 @@ impl Driver {
         let sent = step.message.as_ref().map(|message| message.lend());
         match (step.command, step.number, sent) {
             ('c', Some(number), Some(sent))
-                if sent.kind() == Kind::Request && self.exchanges.begin(Exchange(number)) =>
+                if sent.kind() == Kind::Request && self.exchanges.begin(Exchange(number), sent) =>
             {
                 self.session.request(Exchange(number), sent, true);
             }
@@ -93,14 +95,15 @@ impl Driver {
                 }
                 // One that the client left alone is told nothing any more.
                 SessionOutput::Client { exchange, message: sent } => {
+                    self.client.told(&sent);
                     did.did(format_args!("client c{} {}", exchange.0, message(&sent)));
                 }
                 SessionOutput::Answer { exchange, message: sent } => {
-                    self.exchanges.last(exchange);
+                    self.exchanges.last(exchange, &sent);
                     did.did(format_args!("answer c{} {}", exchange.0, message(&sent)));
                 }
                 SessionOutput::Drop { exchange } => {
-                    self.exchanges.last(exchange);
+                    self.exchanges.dropped(exchange);
                     did.did(format_args!("drop c{}", exchange.0));
                 }
                 SessionOutput::General(sent) => did.did(format_args!("general {}", message(&sent))),

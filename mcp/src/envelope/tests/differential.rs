@@ -3,233 +3,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::*;
-
-/// The members of an object in order, repeated ones included.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> serde::Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Entries<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-impl<'a> Entries<'a> {
-    fn of(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
-    }
-
-    fn repeats(&self) -> bool {
-        let names: std::collections::HashSet<_> = self.0.iter().map(|(name, _)| name).collect();
-        names.len() != self.0.len()
-    }
-
-    fn last(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.get())
-    }
-}
-
-#[derive(Debug, PartialEq, Default)]
-struct Expected {
-    kind: Option<Kind>,
-    method: Option<String>,
-    ranges: Vec<Option<Range<usize>>>,
-    raw_newline: bool,
-    error_code: Option<i64>,
-}
-
-struct Reference<'a>(&'a str);
-
-impl<'a> Reference<'a> {
-    fn range(&self, part: Option<&str>) -> Option<Range<usize>> {
-        let part = part?;
-        let start = part.as_ptr() as usize - self.0.as_ptr() as usize;
-        Some(start..start + part.len())
-    }
-
-    /// The facts, or the code of the refusal.
-    fn judge(&self) -> Result<Expected, i32> {
-        if serde_json::from_str::<&RawValue>(self.0).is_err() {
-            return Err(-32700);
-        }
-        if !self.0.trim_start().starts_with('{') {
-            return match serde_json::from_str::<Value>(self.0) {
-                Ok(_) => Err(-32600),
-                Err(_) => Err(-32700),
-            };
-        }
-        let top = Entries::of(self.0).ok_or(-32700)?;
-        let is_payload = |name: &str| name == "result" || name == "error";
-        let strict = top.0.iter().filter(|(name, _)| !is_payload(name));
-        if strict.into_iter().any(|(_, value)| serde_json::from_str::<Value>(value.get()).is_err()) {
-            return Err(-32700);
-        }
-        self.judge_members(&top).ok_or(-32600)
-    }
-
-    fn judge_members(&self, top: &Entries<'a>) -> Option<Expected> {
-        let params = top.last("params").filter(|params| params.starts_with('{')).and_then(Entries::of);
-        let params = params.unwrap_or(Entries(Vec::new()));
-        let meta = params.last("_meta").filter(|meta| meta.starts_with('{'));
-        let in_meta = meta.and_then(Entries::of).unwrap_or(Entries(Vec::new()));
-        if top.repeats() || params.repeats() || in_meta.repeats() {
-            return None;
-        }
-        (text(top.last("jsonrpc")?)? == "2.0").then_some(())?;
-        let id = top.last("id").filter(|id| *id != "null");
-        id.is_none_or(is_valid_id).then_some(())?;
-        let null_id = top.last("id") == Some("null");
-        matches!(top.last("params").map(|params| &params[..1]), None | Some("{" | "n")).then_some(())?;
-        let kind = match (top.last("method"), top.last("result"), top.last("error")) {
-            (Some(_), None, None) if null_id => return None,
-            (Some(_), None, None) if id.is_some() => Kind::Request,
-            (Some(_), None, None) => Kind::Notification,
-            (None, Some(_), None) if id.is_some() => Kind::Response,
-            (None, None, Some(error)) if error.starts_with('{') => Kind::Error,
-            _ => return None,
-        };
-        let method = match top.last("method") {
-            Some(method) => Some(text(method)?),
-            None => None,
-        };
-        Some(self.collect(kind, method, top, &params, meta, &in_meta))
-    }
-
-    fn collect(
-        &self,
-        kind: Kind,
-        method: Option<String>,
-        top: &Entries<'a>,
-        params: &Entries<'a>,
-        meta: Option<&str>,
-        in_meta: &Entries<'a>,
-    ) -> Expected {
-        let token = |part: Option<&'a str>| part.filter(|part| !part.starts_with(['{', '[', 't', 'f', 'n']));
-        let object = |part: Option<&'a str>| part.filter(|part| part.starts_with('{'));
-        let string = |part: Option<&'a str>| part.filter(|part| part.starts_with('"'));
-        let target = method.as_deref().and_then(crate::methods::target_member);
-        let progress = match method.as_deref() {
-            Some(crate::methods::PROGRESS) => params.last("progressToken"),
-            _ => in_meta.last("progressToken"),
-        };
-        let result = top.last("result").filter(|result| result.starts_with('{')).and_then(Entries::of);
-        let result = result.unwrap_or(Entries(Vec::new()));
-        let result_meta = object(result.last("_meta"));
-        let subscription = match kind {
-            Kind::Response => {
-                result_meta.and_then(Entries::of).and_then(|meta| meta.last(META_SUBSCRIPTION_ID))
-            }
-            _ => in_meta.last(META_SUBSCRIPTION_ID),
-        };
-        let error = top.last("error").and_then(Entries::of);
-        let code = error.and_then(|error| error.last("code").map(str::to_owned));
-        let parts = [
-            top.last("method"),
-            top.last("id").filter(|id| *id != "null"),
-            object(top.last("params")),
-            top.last("result"),
-            top.last("error"),
-            meta,
-            token(progress),
-            target.and_then(|member| string(params.last(member))),
-            object(params.last("arguments")),
-            in_meta.last(META_PROTOCOL_VERSION),
-            in_meta.last(META_CLIENT_CAPABILITIES),
-            in_meta.last(META_CLIENT_INFO),
-            in_meta.last(META_LOG_LEVEL),
-            token(params.last("requestId")),
-            subscription,
-            result_meta,
-        ];
-        Expected {
-            kind: Some(kind),
-            method,
-            ranges: parts.iter().map(|part| self.range(*part)).collect(),
-            raw_newline: has_newline_outside_strings(self.0),
-            error_code: code.and_then(|code| whole(&code).parse().ok()),
-        }
-    }
-}
-
-fn text(raw: &str) -> Option<String> {
-    serde_json::from_str(raw).ok()
-}
-
-fn is_valid_id(raw: &str) -> bool {
-    match serde_json::from_str::<Value>(raw) {
-        Ok(Value::String(_)) => true,
-        Ok(Value::Number(_)) => {
-            !raw.contains(['e', 'E'])
-                && raw.split_once('.').is_none_or(|(_, zeros)| zeros.bytes().all(|b| b == b'0'))
-        }
-        _ => false,
-    }
-}
-
-/// Without a fraction of zeros.
-fn whole(number: &str) -> &str {
-    match number.split_once('.') {
-        Some((whole, zeros)) if zeros.bytes().all(|byte| byte == b'0') => whole,
-        _ => number,
-    }
-}
-
-fn has_newline_outside_strings(text: &str) -> bool {
-    let (mut inside, mut escaped) = (false, false);
-    text.chars().any(|c| {
-        let newline = !inside && matches!(c, '\n' | '\r');
-        inside ^= c == '"' && !escaped;
-        escaped = inside && c == '\\' && !escaped;
-        newline
-    })
-}
-
-fn facts(text: &str) -> Result<Expected, i32> {
-    let bytes = text.as_bytes();
-    let envelope = Envelope::scan(bytes, &ScanLimits::default()).map_err(|error| error.code())?;
-    Ok(Expected {
-        kind: Some(envelope.kind()),
-        method: envelope.method(bytes).map(str::to_owned),
-        ranges: vec![
-            envelope.method_range(),
-            envelope.id_range(),
-            envelope.params_range(),
-            envelope.result_range(),
-            envelope.error_range(),
-            envelope.meta_range(),
-            envelope.progress_token_range(),
-            envelope.target_range(),
-            envelope.arguments_range(),
-            envelope.protocol_version_range(),
-            envelope.client_capabilities_range(),
-            envelope.client_info_range(),
-            envelope.log_level_range(),
-            envelope.request_id_param_range(),
-            envelope.subscription_id_range(),
-            envelope.result_meta_range(),
-        ],
-        raw_newline: envelope.has_raw_newline(),
-        error_code: envelope.error_code(),
-    })
-}
+use crate::replay::envelope::run;
 
 fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![12 => Just(""), 1 => Just(" "), 1 => Just("\n"), 1 => Just("\t\r\n ")]
@@ -376,7 +152,7 @@ proptest! {
 
     #[test]
     fn verdict_and_ranges_equal_those_of_serde_json(text in message()) {
-        prop_assert_eq!(facts(&text), Reference(&text).judge(), "{}", text);
+        run(text.as_bytes());
     }
 
     #[test]
@@ -386,20 +162,22 @@ proptest! {
         with in select("{}[]\":,\\ \n0-.eutn\u{1}é".chars().collect::<Vec<_>>()),
         how in 0u8..3,
     ) {
-        let text = damaged(text, at, with, how);
-        prop_assert_eq!(facts(&text), Reference(&text).judge(), "{}", text);
+        run(damaged(text, at, with, how).as_bytes());
     }
 
     #[test]
     fn other_values_get_the_same_verdict(text in value()) {
-        prop_assert_eq!(facts(&text).is_ok(), Reference(&text).judge().is_ok(), "{}", text);
+        run(text.as_bytes());
+    }
+
+    #[test]
+    fn batches_get_the_same_verdict(texts in vec(message(), 0..4)) {
+        run(format!("[{}]", texts.join(" , ")).as_bytes());
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..200)) {
-        if let Ok(envelope) = Envelope::scan(&bytes, &ScanLimits::default()) {
-            prop_assert!(envelope.method(&bytes).is_some() || envelope.method_range().is_none());
-        }
+        run(&bytes);
     }
 
     #[test]
@@ -407,25 +185,6 @@ proptest! {
         if let Ok(envelope) = Envelope::scan(text.as_bytes(), &ScanLimits::default()) {
             let _ = (envelope.method(&other), envelope.id(&other), envelope.target(&other));
             prop_assert!(envelope.id_range().is_none_or(|id| text.get(id).is_some()));
-        }
-    }
-
-    #[test]
-    fn compact_text_says_the_same(text in message()) {
-        let compact = crate::splice::compact(text.as_bytes());
-        let again = Envelope::scan(&compact, &ScanLimits::default()).map(|envelope| envelope.has_raw_newline());
-        match Envelope::scan(text.as_bytes(), &ScanLimits::default()) {
-            Ok(envelope) => {
-                prop_assert_eq!(again, Ok(false));
-                prop_assert_eq!(
-                    serde_json::from_str::<&RawValue>(&text).is_ok(),
-                    std::str::from_utf8(&compact).is_ok(),
-                );
-                let new = crate::splice::with_id(text.as_bytes(), &envelope, b"12345");
-                let renewed = Envelope::scan(&new, &ScanLimits::default()).unwrap();
-                prop_assert_eq!(renewed.id(&new), envelope.id_range().map(|_| &b"12345"[..]));
-            }
-            Err(_) => prop_assert!(again.is_err() || text.contains(char::is_whitespace)),
         }
     }
 }
