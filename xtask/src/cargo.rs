@@ -11,7 +11,7 @@ use crate::report::{Counts, Report};
 use crate::{folders, tools};
 
 /// Building everything from nothing takes ten minutes on two cores.
-const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
+pub const BUILD_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// The story of killed peers in `tests/it/every_runtime/recovery.rs`.
 const KILLS_STORY: &str = "a_killed_peer_comes_back_and_disturbs_no_other";
@@ -123,6 +123,14 @@ pub fn schemas(report: &mut Report) {
     let mut command = command(&["test", "--workspace", "--test", "it", "--", "schemas::"]);
     command.env("OMCP_WRITE_SCHEMAS", "1");
     report.step("schemas", || counted(process::run("schemas", &mut command, BUILD_LIMIT)?));
+}
+
+/// The machine that this is, in the words of the compiler.
+pub fn host() -> Result<String> {
+    let about = Command::new("rustc").arg("-vV").output().context("ask rustc")?.stdout;
+    let about = String::from_utf8_lossy(&about).into_owned();
+    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc tells its host")?.to_owned())
 }
 
 fn command(arguments: &[&str]) -> Command {

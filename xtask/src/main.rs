@@ -8,6 +8,7 @@
 //! - [`stage`]: the gateway's own programs, started around a manifest
 //! - [`kit`]: the conformance kit of the runtimes, over every type
 //! - [`chaos`]: what the gateway bears, scenario by scenario
+//! - [`fuzz`]: whatever strangers may send, found by libFuzzer
 //! - [`conformance`]: the official suite, directly and through the gateway
 //! - [`interop`]: other people's clients and servers, directly and through the gateway
 
@@ -15,6 +16,7 @@ mod cargo;
 mod chaos;
 mod conformance;
 mod folders;
+mod fuzz;
 mod interop;
 mod kit;
 mod process;
@@ -55,6 +57,8 @@ enum Chore {
     },
     /// Kills, cuts and edits under load; prints what came of it
     Chaos(chaos::Options),
+    /// Each target of `fuzz/` for a while; prints how many inputs it was given
+    Fuzz(fuzz::Options),
     /// The official MCP conformance suite, directly and through the gateway
     Conformance,
     /// Other people's clients and servers, directly and through the gateway
@@ -90,6 +94,7 @@ fn main() -> ExitCode {
             }
         }
         Chore::Chaos(options) => chaos::run(&mut report, &options),
+        Chore::Fuzz(options) => fuzz::run(&mut report, &options),
         Chore::Conformance => conformance::run(&mut report),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
         Chore::Matrix(options) => interop::matrix(&mut report, &options),
