@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 use omcp_mcp::replay::TARGETS;
 
+/// Inputs of one target, and bytes of all: they are in every checkout.
+const INPUTS_MAX: usize = 200;
+const BYTES_MAX: u64 = 300 * 1024;
+
 #[test]
 fn aggregate() {
     replay("aggregate");
@@ -55,6 +59,17 @@ fn every_target_has_a_program_and_a_corpus() {
     };
     assert_eq!(names("fuzz_targets"), targets);
     assert_eq!(names("corpus"), targets);
+}
+
+#[test]
+fn corpora_are_small() {
+    let mut bytes = 0;
+    for (name, _) in TARGETS {
+        let inputs = entries(&format!("corpus/{name}"));
+        assert!(inputs.len() <= INPUTS_MAX, "{name} has {} inputs", inputs.len());
+        bytes += inputs.iter().map(|path| path.metadata().expect("an input").len()).sum::<u64>();
+    }
+    assert!(bytes <= BYTES_MAX, "{bytes} bytes");
 }
 
 fn replay(name: &str) {
