@@ -17,11 +17,12 @@
 //! - [`request`], [`result`]: the two halves of a call, translated
 //! - [`question`]: what a server wants from the user: elicitation, sampling, roots
 //! - [`state`]: what travels in `requestState`
-//! - [`level`], [`filter`], [`task`]: log levels, subscriptions, long-running calls
+//! - [`level`], [`filter`], [`task`], [`date`]: log levels, subscriptions, long-running calls
 //! - [`downlevel`]: what an older legacy revision cannot read, said so that it can
 //! - [`replay`]: both machines driven by a script, for fuzzing
 
 pub mod capabilities;
+pub mod date;
 pub mod downlevel;
 pub mod edits;
 pub mod error_map;

@@ -8,6 +8,7 @@ mod keys;
 mod loss;
 mod recovery;
 mod streams;
+mod tasks;
 
 use omcp_tests::harness::manifest::{http, sse, stdio};
 use omcp_tests::harness::server::Server;

@@ -4,6 +4,7 @@ mod across_eras;
 mod handshake_client;
 mod sse_client;
 mod stateless_client;
+mod tasks_across_eras;
 
 use omcp_tests::harness::Cluster;
 use omcp_tests::harness::manifest::{http, sse, stdio};

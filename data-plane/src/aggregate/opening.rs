@@ -12,9 +12,9 @@ use omcp_mcp::methods;
 use omcp_mcp::object::member;
 use omcp_mcp::revision::{Era, Revision};
 
-use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
 use crate::backends::{Circle, Served, SessionGuard, SharedLegacy, slots};
+use crate::members::task_seals::TaskSeals;
 use crate::session::link::Link;
 
 /// For `initialize` to be answered, from the start of the process: package runners download first.
@@ -25,7 +25,7 @@ pub struct Hello {
     /// Its `initialize`, with the revision that was agreed on.
     initialize: McpMessage,
     pub revision: Revision,
-    principal: Principal,
+    seals: TaskSeals,
     /// Begins the ids of questions that a bridge makes.
     ask_prefix: String,
     /// The last `logging/setLevel`.
@@ -37,7 +37,7 @@ impl Hello {
     pub fn new(
         initialize: &McpMessage,
         revision: Revision,
-        principal: Principal,
+        seals: TaskSeals,
         ask_prefix: String,
     ) -> Self {
         let bytes = initialize.bytes();
@@ -49,7 +49,7 @@ impl Hello {
         }
         let initialize = McpMessage::trusted(edits.apply());
         let (level, heard) = (Mutex::default(), AtomicBool::new(false));
-        Self { initialize, revision, principal, ask_prefix, level, heard }
+        Self { initialize, revision, seals, ask_prefix, level, heard }
     }
 
     pub fn set_level(&self, request: McpMessage) {
@@ -135,7 +135,7 @@ async fn with_handshake(
     hello: &Hello,
     general: Arc<dyn Sink>,
 ) -> Result<Opened, GatewayError> {
-    match served.circle(&hello.principal) {
+    match served.circle(hello.seals.principal()) {
         Some(circle) => join(served, circle, general).await,
         None => shake_hands(served, hello, general).await,
     }
@@ -172,7 +172,8 @@ async fn join(served: &Arc<Served>, circle: Circle, general: Arc<dyn Sink>) -> R
 }
 
 async fn bridge(served: &Arc<Served>, hello: &Hello, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
-    let bridge = served.bridged_session(&hello.principal, hello.ask_prefix.clone(), general).await?;
+    let seal = hello.seals.of(served.name().as_str())?;
+    let bridge = served.bridged_session(hello.seals.principal(), hello.ask_prefix.clone(), general, seal).await?;
     let inbox = Inbox::new();
     bridge.call(bridge.mint(), hello.initialize.clone(), false, inbox.clone())?;
     let answer = inbox.response().await.inspect_err(|_| bridge.close())?;

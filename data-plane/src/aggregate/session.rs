@@ -27,15 +27,15 @@ use super::view::View;
 use super::views::Views;
 use super::{changes, lists, refusals};
 use crate::backends::Served;
-use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{Event, Sink};
 use crate::failure;
+use crate::members::task_seals::TaskSeals;
 use crate::session::link::Aggregated;
 
 pub struct AggregateSession {
     views: Arc<Views>,
     selection: Selection,
-    principal: Principal,
+    seals: TaskSeals,
     /// Known once it has shaken hands.
     hello: OnceLock<Arc<Hello>>,
     secret: String,
@@ -54,14 +54,14 @@ impl AggregateSession {
     pub fn start(
         views: Arc<Views>,
         selection: Selection,
-        principal: Principal,
+        seals: TaskSeals,
         secret: String,
         general: Arc<dyn Sink>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             views,
             selection,
-            principal,
+            seals,
             hello: OnceLock::new(),
             secret: secret.clone(),
             legs: Mutex::default(),
@@ -77,7 +77,7 @@ impl AggregateSession {
     pub fn initialize(&self, request: &McpMessage) -> Bytes {
         let message = Message::new(request.bytes(), request.envelope());
         let revision = negotiated(message);
-        let hello = Arc::new(Hello::new(request, revision, self.principal.clone(), self.secret.clone()));
+        let hello = Arc::new(Hello::new(request, revision, self.seals.clone(), self.secret.clone()));
         if self.hello.set(hello).is_err() {
             let text = "the session is initialized already";
             return error_response(&message.id(), code::INVALID_REQUEST, text, None).into();

@@ -56,7 +56,7 @@ pub(super) async fn handshake(
 ) -> Result<(Bytes, Option<Arc<Session>>), GatewayError> {
     let room = front.sessions.room(opener.client)?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
-    let bridge = bridge(served, opener.principal, general.clone()).await?;
+    let bridge = bridge(front, served, opener.principal, general.clone()).await?;
     let inbox = Inbox::new();
     bridge.call(bridge.mint(), request.clone(), false, inbox.clone())?;
     let answer = loop {
@@ -83,9 +83,11 @@ pub(super) async fn handshake(
 /// # Errors
 /// The backend could not be reached.
 pub async fn bridge(
+    front: &Front,
     served: &Arc<Served>,
     principal: &Principal,
     general: Arc<dyn Sink>,
 ) -> Result<BridgedSession, GatewayError> {
-    served.bridged_session(principal, random_id(), general).await
+    let seal = front.task_seals(principal).of(served.name().as_str())?;
+    served.bridged_session(principal, random_id(), general, seal).await
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Response, StatusCode};
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
-use omcp_mcp::bridge::capabilities::ClientCapabilities;
-use omcp_mcp::bridge::failure::Reason;
+use omcp_mcp::bridge::capabilities::{self, ClientCapabilities};
+use omcp_mcp::bridge::failure::{self as bridge_failure, Reason};
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::bridge::state::Resume;
 use omcp_mcp::envelope::Kind;
@@ -18,6 +18,7 @@ use omcp_mcp::{json, methods, sse};
 use super::body::{Body, Events};
 use super::headers::Accepts;
 use super::request_states::{Opened, RequestStates};
+use super::task_ids::{self, TaskIds};
 use super::{Front, events, reply};
 use crate::backends::Served;
 use crate::backends::bridge::legacy_lane::{Exchanged, Heard, LegacyLane};
@@ -42,13 +43,16 @@ pub async fn relay(
     if message.envelope().kind() != Kind::Request {
         return reply::accepted();
     }
+    if let Some(refused) = refuse_task(&message) {
+        return refused;
+    }
     let id = message.id().map(Bytes::copy_from_slice).unwrap_or_default();
     let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
     let mut attempt = 1;
     loop {
         let (lane, exchanged) = match begin(front, served, &principal, message.clone()).await {
             Ok(Ok(begun)) => begun,
-            Ok(Err(reason)) => return reply::json(reason.state_answer(&id)),
+            Ok(Err(refused)) => return reply::json(refused.answer(&id)),
             // The lane ended between its look-up and the request.
             Err(error) if attempt == 1 && error.kind() == ErrorKind::Closed => {
                 attempt += 1;
@@ -61,7 +65,8 @@ pub async fn relay(
         };
         let backend = served.name().as_str().to_owned();
         let (id, principal) = (id.clone(), principal.clone());
-        let mut call = Call { backend, id, principal, lane, exchanged, endless };
+        let seals = Seals { states: front.request_states.clone(), tasks: front.task_ids.clone() };
+        let mut call = Call { backend, id, principal, seals, lane, exchanged, endless };
         let first = call.first(accepts, front).await;
         if attempt == 1 && first.as_ref().is_some_and(was_not_executed) {
             attempt += 1;
@@ -91,18 +96,61 @@ fn is_session_lost(heard: &Option<Heard>) -> bool {
         && lost().is_some_and(|answer| answer["error"]["data"]["reason"] == "session_lost")
 }
 
-/// The node on which the call waits that a request goes on with, if that is another one.
+/// Tasks are for those who know of them: whoever does not say so on the very request has none.
+fn refuse_task(message: &McpMessage) -> Option<Response<Body>> {
+    let request = Message::new(message.bytes(), message.envelope());
+    if !is_about_task(request) || ClientCapabilities::of_modern(request).tasks {
+        return None;
+    }
+    let answer = bridge_failure::missing_capability(&request.id(), &capabilities::required_tasks());
+    Some(reply::json_with_status(StatusCode::BAD_REQUEST, answer))
+}
+
+fn is_about_task(request: Message<'_>) -> bool {
+    matches!(request.method(), methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL)
+}
+
+/// The node on which the call waits that a request goes on with, or the task that it is about, if that is
+/// another one.
 pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpMessage) -> Option<NodeTag> {
-    let state = request_state(Message::new(message.bytes(), message.envelope()))?;
+    let request = Message::new(message.bytes(), message.envelope());
+    if is_about_task(request) {
+        return match front.task_ids.open(principal, backend, &task_id(request)) {
+            Some(task_ids::Opened::Elsewhere(owner)) => Some(owner),
+            _ => None,
+        };
+    }
+    let state = request_state(request)?;
     match front.request_states.open(principal, backend, &state) {
         Ok(Opened::Elsewhere(owner)) => Some(owner),
         _ => None,
     }
 }
 
-/// What is said of a call whose node is gone.
+/// What is said of a call, or a task, whose node is gone.
 pub fn lost(message: &McpMessage) -> Response<Body> {
-    reply::json(Reason::InteractionLost.state_answer(message.id().unwrap_or(b"null")))
+    let about_task = is_about_task(Message::new(message.bytes(), message.envelope()));
+    let refused = if about_task { Refused::Task } else { Refused::State(Reason::InteractionLost) };
+    reply::json(refused.answer(message.id().unwrap_or(b"null")))
+}
+
+/// Why a request names nothing that is here.
+enum Refused {
+    State(Reason),
+    Task,
+}
+
+impl Refused {
+    fn answer(&self, id: &[u8]) -> Bytes {
+        match self {
+            Self::State(reason) => reason.state_answer(id),
+            Self::Task => bridge_failure::unknown_task(id),
+        }
+    }
+}
+
+fn task_id(request: Message<'_>) -> Cow<'_, str> {
+    request.param("taskId").and_then(json::text).unwrap_or_default()
 }
 
 fn request_state(request: Message<'_>) -> Option<Cow<'_, str>> {
@@ -116,8 +164,16 @@ async fn begin(
     served: &Arc<Served>,
     principal: &Principal,
     message: McpMessage,
-) -> Result<Result<(LegacyLane, Exchanged), Reason>, GatewayError> {
+) -> Result<Result<(LegacyLane, Exchanged), Refused>, GatewayError> {
     let request = Message::new(message.bytes(), message.envelope());
+    if is_about_task(request) {
+        let opened = front.task_ids.open(principal, served.name().as_str(), &task_id(request));
+        let Some(task_ids::Opened::Here(lane, task)) = opened else {
+            return Ok(Err(Refused::Task));
+        };
+        let exchanged = lane.request(message, Resume::Task(task), None)?;
+        return Ok(Ok((lane, exchanged)));
+    }
     let interactive = methods::is_multi_round_trip(request.method());
     let state = request_state(request);
     let opened = state.map(|state| front.request_states.open(principal, served.name().as_str(), &state));
@@ -129,8 +185,8 @@ async fn begin(
             return Ok(Ok((lane, exchanged)));
         }
         // It was handed over already, by a node that knows no better.
-        Some(Ok(Opened::Elsewhere(_))) => return Ok(Err(Reason::InteractionLost)),
-        Some(Err(reason)) => return Ok(Err(reason)),
+        Some(Ok(Opened::Elsewhere(_))) => return Ok(Err(Refused::State(Reason::InteractionLost))),
+        Some(Err(reason)) => return Ok(Err(Refused::State(reason))),
     };
     let capabilities = ClientCapabilities::of_modern(request);
     let info = message.envelope().client_info_range().map(|at| &message.bytes()[at]);
@@ -140,11 +196,18 @@ async fn begin(
     Ok(Ok((lane, exchanged)))
 }
 
+/// What makes answers of what clients carry.
+struct Seals {
+    states: RequestStates,
+    tasks: TaskIds,
+}
+
 /// One request in flight. Dropping it cancels the call.
 struct Call {
     backend: String,
     id: Bytes,
     principal: Principal,
+    seals: Seals,
     lane: LegacyLane,
     exchanged: Exchanged,
     /// A subscription: it lasts until somebody ends it.
@@ -172,7 +235,7 @@ impl Call {
             Some(Some(Heard::Message(message))) => return self.stream(Some(message), front),
             Some(last) => last,
         };
-        let (status, message) = self.last_word(last, &front.request_states);
+        let (status, message) = self.last_word(last);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
         if accepts.prefers_events && status == StatusCode::OK {
             let event = events::encode(&message);
@@ -182,16 +245,18 @@ impl Call {
     }
 
     /// The answer and its status.
-    fn last_word(&self, heard: Option<Heard>, states: &RequestStates) -> (u16, Bytes) {
+    fn last_word(&self, heard: Option<Heard>) -> (u16, Bytes) {
         match heard {
             Some(Heard::Answer { status, message }) => (status, message),
             Some(Heard::Suspended(asked)) => {
-                let sealed =
-                    states.seal(&self.principal, &self.backend, self.lane.clone(), asked.state.clone());
-                match sealed {
-                    Ok(state) => (200, asked.answer(&state)),
-                    Err(error) => (200, failure::message(&self.id, &self.backend, &error).into()),
-                }
+                let (lane, state) = (self.lane.clone(), asked.state.clone());
+                let sealed = self.seals.states.seal(&self.principal, &self.backend, lane, state);
+                (200, self.sealed(sealed, |state| asked.answer(state)))
+            }
+            Some(Heard::Created(created)) => {
+                let lane = self.lane.clone();
+                let sealed = self.seals.tasks.seal(&self.principal, &self.backend, lane, &created);
+                (200, self.sealed(sealed, |task| created.answer(task)))
             }
             Some(Heard::Unsent) => {
                 let error = GatewayError::unreachable("its connection ended before the call was sent");
@@ -204,13 +269,18 @@ impl Call {
         }
     }
 
+    fn sealed(&self, sealed: Result<String, GatewayError>, answer: impl FnOnce(&str) -> Bytes) -> Bytes {
+        match sealed {
+            Ok(sealed) => answer(&sealed),
+            Err(error) => failure::message(&self.id, &self.backend, &error).into(),
+        }
+    }
+
     fn stream(self, first: Option<Bytes>, front: &Front) -> Response<Body> {
         let keep_alive = front.config.keep_alive;
-        let states = front.request_states.clone();
         let endless = self.endless;
         let events: Events =
             Box::pin(stream::unfold((self, first, false), move |(mut call, first, ended)| {
-                let states = states.clone();
                 async move {
                     if ended {
                         return None;
@@ -224,7 +294,7 @@ impl Call {
                             Some((events::encode(&message), (call, None, false)))
                         }
                         Ok(last) => {
-                            let (_, message) = call.last_word(last, &states);
+                            let (_, message) = call.last_word(last);
                             Some((events::encode(&message), (call, None, true)))
                         }
                     }

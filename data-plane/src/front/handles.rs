@@ -16,6 +16,7 @@ use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
 use crate::clients::Client;
 use crate::members::keys::random;
+use crate::members::task_seals::TaskSeals;
 use crate::session::{Handle, LIFETIME, Session};
 
 /// Longest handshake that is carried in a session id, bytes: ids go with every request.
@@ -113,6 +114,11 @@ impl Front {
         let content = content::Session::Kept(kept).to_bytes();
         let id = self.members.keys().seal(binding(endpoint, principal), LIFETIME, &content)?;
         Ok(Handle { id, principal: principal.clone(), reopenable })
+    }
+
+    /// What a client's sessions seal their tasks with.
+    pub(crate) fn task_seals(&self, principal: &Principal) -> TaskSeals {
+        TaskSeals::new(self.members.clone(), principal.clone())
     }
 
     /// What the client is to know a session of an HTTP server by.

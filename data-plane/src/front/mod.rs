@@ -8,7 +8,7 @@
 //! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
 //! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
-//!   ([`request_states`])
+//!   ([`request_states`], [`task_ids`], [`kept`])
 //! - [`handles`], [`forward`], [`reopen`]: what clients carry, requests that another node has to answer, and
 //!   sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
@@ -27,6 +27,7 @@ pub mod forward;
 pub mod guard;
 pub mod handles;
 pub mod headers;
+pub mod kept;
 pub mod log_filter;
 pub mod overload;
 pub mod owed;
@@ -40,6 +41,7 @@ pub mod route;
 pub mod server;
 pub mod sse_client;
 pub mod stall;
+pub mod task_ids;
 pub mod transparent;
 
 use std::sync::Arc;
@@ -72,6 +74,7 @@ use request_states::RequestStates;
 use route::Route;
 pub use server::serve;
 use sse_client::SseClients;
+use task_ids::TaskIds;
 
 /// What every request needs. One per listener.
 pub struct Front {
@@ -80,6 +83,7 @@ pub struct Front {
     pub(crate) sessions: Sessions,
     pub(crate) sse_clients: SseClients,
     pub(crate) request_states: RequestStates,
+    pub(crate) task_ids: TaskIds,
     /// The node stops: streams that never end by themselves end now.
     pub(crate) stopping: watch::Sender<bool>,
     pub(crate) overload: Overload,
@@ -94,6 +98,7 @@ impl Front {
         let sessions = Sessions::new(config.sessions_max, config.session_idle, config.replay_window);
         let stopping = watch::Sender::new(false);
         let (sse_clients, request_states) = (SseClients::default(), RequestStates::new(members.clone()));
+        let task_ids = TaskIds::new(members.clone());
         let overload = Overload::new(config.memory_max);
         let views = Arc::new(Views::new(table.clone()));
         Self {
@@ -102,6 +107,7 @@ impl Front {
             sessions,
             sse_clients,
             request_states,
+            task_ids,
             stopping,
             overload,
             views,

@@ -2,22 +2,20 @@
 //! waits is kept here, and its state names it and this node; one that is only sent again is all in its state,
 //! which any node can read.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use omcp_core::GatewayError;
 use omcp_mcp::bridge::failure::Reason;
 use omcp_mcp::bridge::limits::SUSPENSION_MS;
 use omcp_mcp::bridge::state::RequestState;
-use omcp_mcp::token::content::{self, HandleId, NodeTag};
+use omcp_mcp::token::content::{self, NodeTag};
 use omcp_mcp::token::{Binding, Purpose};
-use tokio::time::Instant;
 
+use super::kept::Kept;
 use crate::backends::bridge::legacy_lane::LegacyLane;
 use crate::backends::bridge::principal::Principal;
 use crate::members::Members;
-use crate::members::keys::random;
 
 /// States kept on a node; the oldest give way. A client that comes back later starts its call again.
 const STATES_MAX: usize = 16 * 1024;
@@ -27,14 +25,8 @@ const LIFETIME: Duration = Duration::from_millis(SUSPENSION_MS);
 /// A handle on all states of a node. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestStates {
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Kept<Entry>>,
     members: Arc<Members>,
-}
-
-#[derive(Default)]
-struct Kept {
-    by_id: HashMap<HandleId, Entry>,
-    by_age: VecDeque<(Instant, HandleId)>,
 }
 
 #[derive(Clone)]
@@ -59,7 +51,7 @@ fn binding<'a>(backend: &'a str, principal: &'a Principal) -> Binding<'a> {
 
 impl RequestStates {
     pub fn new(members: Arc<Members>) -> Self {
-        Self { kept: Arc::default(), members }
+        Self { kept: Arc::new(Kept::new(STATES_MAX)), members }
     }
 
     /// Seals a state for its client.
@@ -76,23 +68,11 @@ impl RequestStates {
         let content = match state {
             RequestState::Resend { request } => content::RequestState::Resend { request },
             state @ RequestState::Suspended { .. } => {
-                let id = random()?;
-                self.keep(id, Entry { lane, state });
+                let id = self.kept.keep(Entry { lane, state }, LIFETIME)?;
                 content::RequestState::Kept { owner: self.members.me(), id }
             }
         };
         self.members.keys().seal(binding(backend, principal), LIFETIME, &content.to_bytes())
-    }
-
-    fn keep(&self, id: HandleId, entry: Entry) {
-        let now = Instant::now();
-        let mut kept = self.lock();
-        while kept.by_age.len() >= STATES_MAX || kept.by_age.front().is_some_and(|(until, _)| *until <= now) {
-            let oldest = kept.by_age.pop_front();
-            oldest.and_then(|(_, id)| kept.by_id.remove(&id));
-        }
-        kept.by_age.push_back((now + LIFETIME, id));
-        kept.by_id.insert(id, entry);
     }
 
     /// What a state stands for.
@@ -112,12 +92,8 @@ impl RequestStates {
             return Ok(Opened::Elsewhere(owner));
         }
         // What a node has kept is gone with it, or with its time.
-        let Entry { lane, state } = self.lock().by_id.get(&id).cloned().ok_or(Reason::InteractionLost)?;
+        let Entry { lane, state } = self.kept.get(&id).ok_or(Reason::InteractionLost)?;
         if lane.is_open() { Ok(Opened::Waiting(lane, state)) } else { Err(Reason::InteractionLost) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -89,8 +89,13 @@ pub fn open_aggregate(
     };
     let out = Inbox::new();
     let home = Home::Aggregate(selection.to_string().into());
-    let session =
-        AggregateSession::start(front.views.clone(), selection, principal.clone(), random_id(), out.clone());
+    let session = AggregateSession::start(
+        front.views.clone(),
+        selection,
+        front.task_seals(principal),
+        random_id(),
+        out.clone(),
+    );
     let client = Client::new(home, handle.principal, Link::Aggregate(session), None, out, room);
     begin(front, handle.id, &client, "/sse")
 }
@@ -113,20 +118,21 @@ async fn connect(
     let handle = front.new_session(served.name().as_str(), principal, Revision::V2024_11_05, b"")?;
     let room = front.sessions.room(address)?;
     let out = Inbox::new();
-    let (link, shared) = link(served, principal, &out).await?;
+    let (link, shared) = link(front, served, principal, &out).await?;
     Ok((handle.id, Client::new(served.clone().into(), handle.principal, link, shared, out, room)))
 }
 
 /// What the client speaks with: a bridge to the other era, the connection that its circle shares, or one of its
 /// own.
 async fn link(
+    front: &Front,
     served: &Arc<Served>,
     principal: &Principal,
     out: &Arc<Inbox>,
 ) -> Result<(Link, Option<Arc<SharedLegacy>>), GatewayError> {
     let eras = served.ready().await?;
     if served.speaks_legacy(eras) == Some(false) {
-        let bridge = bridge_legacy::bridge(served, principal, out.clone()).await?;
+        let bridge = bridge_legacy::bridge(front, served, principal, out.clone()).await?;
         // What the server says between calls has nowhere else to go than this one stream.
         bridge.listens();
         return Ok((Link::Bridge(bridge), None));

@@ -2,6 +2,7 @@
 //! that only another one can answer.
 //!
 //! - [`keys`]: the keyring: tokens that clients carry are sealed with it
+//! - [`task_seals`]: tasks of sessions, sealed with it
 //! - [`list`]: who is there, and how they are reached
 //! - [`ended`]: sessions that no node may open anew
 //! - [`hop`]: how a node proves to another that it speaks for a client
@@ -14,6 +15,7 @@ pub mod forward;
 pub mod hop;
 pub mod keys;
 pub mod list;
+pub mod task_seals;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

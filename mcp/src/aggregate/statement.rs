@@ -90,8 +90,9 @@ impl Sum {
         self.subscribe |= capabilities["resources"]["subscribe"] == true;
         self.logging |= capabilities["logging"].is_object();
         self.completions |= capabilities["completions"].is_object();
-        // Across the eras tasks are driven by the gateway, not offered.
-        if from == to {
+        // A backend of both eras speaks that of its client, and told of the modern one: for legacy clients that
+        // says nothing.
+        if from == to || to == Era::Modern {
             self.tasks |= match from {
                 Era::Legacy => capabilities["tasks"]["requests"]["tools"]["call"].is_object(),
                 Era::Modern => capabilities["extensions"][TASKS_EXTENSION].is_object(),
@@ -195,6 +196,16 @@ mod tests {
         assert_eq!(shaken["protocolVersion"], "2025-06-18");
         assert_eq!(shaken["capabilities"]["tasks"]["requests"], json!({ "tools": { "call": {} } }));
         assert_eq!(shaken["capabilities"]["extensions"].get(TASKS_EXTENSION), None);
+        for (from, source, to, offered) in [
+            ("legacy", &legacy, Era::Modern, true),
+            ("modern", &modern, Era::Legacy, false),
+            ("modern", &modern, Era::Modern, true),
+        ] {
+            let found = Statement::of([(from, source)], to).discovery(&info(), &[]);
+            let found = &found["capabilities"];
+            let told = found["extensions"].get(TASKS_EXTENSION).is_some() || found.get("tasks").is_some();
+            assert_eq!(told, offered, "{from} to {to:?}");
+        }
     }
 
     #[test]

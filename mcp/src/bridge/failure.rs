@@ -90,6 +90,11 @@ pub fn missing_capability(id: &[u8], required: &Value) -> Bytes {
     error_response(id, code::MISSING_CAPABILITY, message, Some(&data)).into()
 }
 
+/// -32602: a task that is none, or somebody else's, or forgotten.
+pub fn unknown_task(id: &[u8]) -> Bytes {
+    error_response(id, code::INVALID_PARAMS, "unknown taskId", None).into()
+}
+
 /// A tool result that says what went wrong, so that a model reads it. `modern` results name their type.
 pub fn tool_error(id: &[u8], text: &str, modern: bool) -> Bytes {
     let block = object(&joined(&[br#""type":"text""#, &pair("text", &quoted(text))]));

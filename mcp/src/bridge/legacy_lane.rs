@@ -5,16 +5,20 @@
 //! - `asking`: the server asks: questions are gathered and the call is suspended
 //! - `retry`: the client comes back with answers
 //! - `tasking`: calls that the server offers as tasks only
+//! - `toolbox`: which tools may be called as tasks
+//! - `handed`: tasks that their clients look at themselves
 //! - `notices`: progress, logs and changes on their way to whom they concern
 //! - `listen`: subscriptions
 
 mod asking;
 mod call;
+mod handed;
 mod listen;
 mod notices;
 mod opening;
 mod retry;
 mod tasking;
+mod toolbox;
 
 use std::collections::{BTreeMap, HashMap};
 use std::vec::Drain;
@@ -25,15 +29,17 @@ use super::capabilities::ClientCapabilities;
 use super::failure::{self, Reason};
 use super::level::Level;
 use super::message::{Exchange, Message};
-use super::request::{self, ToLegacy};
+use super::request::{self, TaskWish, ToLegacy};
 use super::server::ServerProfile;
-use super::state::{InputRequired, Resume};
+use super::state::{InputRequired, Resume, TaskCreated};
 use crate::envelope::{Kind, canonical_id};
 use crate::{compose, methods};
 use asking::Unsolicited;
 use call::Call;
+use handed::Handed;
 use listen::{Listen, Subscription};
 use opening::Phase;
+use toolbox::Toolbox;
 
 /// What a lane is for.
 #[derive(Clone, Debug)]
@@ -73,6 +79,11 @@ pub enum LaneOutput {
         exchange: Exchange,
         answer: InputRequired,
     },
+    /// As `Answer` (status 200), once the driver has sealed the number of the task.
+    Created {
+        exchange: Exchange,
+        answer: TaskCreated,
+    },
     /// Call [`LegacyLane::fire`] after so long; replaces a timer of that name.
     Arm {
         timer: LaneTimer,
@@ -102,12 +113,14 @@ pub enum LaneTimer {
     Handshake,
     /// Silence of a call.
     Call(u64),
-    /// More questions may follow the first.
+    /// More questions may follow the first, or come at all.
     Gather(u64),
     /// A suspended call waits for its client.
     Suspension(u64),
     /// A task is looked at again.
     Poll(u64),
+    /// A task that its client looks at has had its time.
+    Task(u64),
     /// A question waits for a call to belong to.
     Unsolicited(u64),
     /// Subscriptions wait to be confirmed.
@@ -121,6 +134,12 @@ enum Wire {
     Subscribe(String),
     /// A log level, and the calls that wait for it.
     Level(Vec<u64>),
+    /// A page of tools, and the calls that wait for the list.
+    Tools(Vec<u64>),
+    /// The result of a task that its client looks at.
+    Result(u64),
+    /// A call that nobody wants any more, and that may have become a task.
+    Orphan,
     /// The response tells nothing new.
     Ignored,
 }
@@ -134,6 +153,8 @@ pub struct LegacyLane {
     wires: HashMap<u64, Wire>,
     calls: BTreeMap<u64, Call>,
     exchanges: HashMap<Exchange, u64>,
+    tasks: BTreeMap<u64, Handed>,
+    toolbox: Toolbox,
     unsolicited: BTreeMap<u64, Unsolicited>,
     /// The last roots a client told of; a JSON result.
     roots: Option<Bytes>,
@@ -158,6 +179,8 @@ impl LegacyLane {
             wires: HashMap::new(),
             calls: BTreeMap::new(),
             exchanges: HashMap::new(),
+            tasks: BTreeMap::new(),
+            toolbox: Toolbox::default(),
             unsolicited: BTreeMap::new(),
             roots: None,
             roots_owed: false,
@@ -184,7 +207,7 @@ impl LegacyLane {
         }
     }
 
-    /// Whether nobody uses it: neither a call nor a subscription.
+    /// Whether nobody uses it: neither a call nor a subscription, nor a task whose end its client has not seen.
     pub fn is_idle(&self) -> bool {
         !self.has_calls() && self.listens.is_empty()
     }
@@ -192,7 +215,7 @@ impl LegacyLane {
     /// Whether something is under way that comes to an end by itself.
     pub fn has_calls(&self) -> bool {
         let queued = matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty());
-        queued || !self.calls.is_empty()
+        queued || !self.calls.is_empty() || self.tasks.values().any(Handed::is_open)
     }
 
     /// Whether a call is open about which the server may ask something.
@@ -215,7 +238,7 @@ impl LegacyLane {
         if let Phase::Open(profile) = &self.phase
             && notification.method() != methods::CANCELLED
         {
-            let how = ToLegacy { id: 0, token: 0, as_task: false, server: profile.revision };
+            let how = ToLegacy { id: 0, token: 0, task: TaskWish::None, server: profile.revision };
             self.send(request::to_legacy(notification, how));
         }
     }
@@ -256,6 +279,7 @@ impl LegacyLane {
             LaneTimer::Gather(call) => self.gathered(call),
             LaneTimer::Suspension(call) => self.abandon(call),
             LaneTimer::Poll(call) => self.look_at_task(call),
+            LaneTimer::Task(task) => self.expire(task),
             LaneTimer::Unsolicited(held) => self.answer_unsolicited(held),
             LaneTimer::Listen(exchange) => self.acknowledge_late(exchange),
         }
@@ -268,7 +292,7 @@ impl LegacyLane {
             methods::SERVER_DISCOVER => self.discover(exchange, &id),
             methods::SUBSCRIPTIONS_LISTEN => self.listen(exchange, request),
             methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL => {
-                self.refuse_task(exchange, request);
+                self.about_task(exchange, request, &resume);
             }
             method if methods::is_removed_from_modern(method) => {
                 self.answer(exchange, 404, failure::method_not_found(&id, method));
@@ -290,7 +314,10 @@ impl LegacyLane {
             Some(Wire::Handshake) => self.opened(message),
             Some(Wire::Call(call)) => self.call_responded(call, message),
             Some(Wire::Subscribe(uri)) => self.subscribed(&uri, message.kind() == Kind::Response),
-            Some(Wire::Level(waiting)) => waiting.into_iter().for_each(|call| self.send_call(call, false)),
+            Some(Wire::Level(waiting)) => waiting.into_iter().for_each(|call| self.send_first(call)),
+            Some(Wire::Tools(waiting)) => self.tools_told(waiting, message),
+            Some(Wire::Result(task)) => self.result_told(task, message),
+            Some(Wire::Orphan) => self.drop_orphan(message),
             // What nobody waits for, or no longer.
             Some(Wire::Ignored) | None => {}
         }

@@ -5,11 +5,13 @@
 //! - `rounds`: the server requires input: the client is asked, and the request goes out again
 //! - `asking`: requests to the client, and its answers
 //! - `tasking`: calls that the server answers with a task
+//! - `handed`: tasks that the client looks at itself
 //! - `feed`: one upstream subscription for all that a session wants to hear of
 
 mod asking;
 mod call;
 mod feed;
+mod handed;
 mod opening;
 mod rounds;
 mod tasking;
@@ -26,12 +28,14 @@ use super::level::Level;
 use super::message::{Exchange, Message};
 use super::request::ClientMeta;
 use super::server::ServerTraits;
+use super::state::{NewTask, TaskHandle};
 use crate::envelope::Kind;
 use crate::refusal::{code, error_response};
 use crate::revision::Revision;
 use crate::{compose, json, methods};
 use call::Call;
 use feed::Feed;
+use handed::OwnTasks;
 
 /// What a session is for.
 #[derive(Clone, Debug)]
@@ -79,6 +83,11 @@ pub enum SessionOutput {
         exchange: Exchange,
         message: Bytes,
     },
+    /// As `Answer`, once the driver has sealed the task.
+    Created {
+        exchange: Exchange,
+        answer: NewTask,
+    },
     /// A client's request ends without an answer: it cancelled it.
     Drop {
         exchange: Exchange,
@@ -106,6 +115,8 @@ pub enum SessionTimer {
     Answer(u64),
     /// A task is looked at again.
     Poll(u64),
+    /// A result that the session keeps has had its time.
+    Task(u64),
     /// The subscription is opened again.
     Reopen,
     /// Silence of the server during its discovery.
@@ -139,6 +150,7 @@ pub struct LegacySession {
     calls: BTreeMap<u64, Call>,
     /// Requests to the client: their number -> the call they are for.
     asks: HashMap<u64, u64>,
+    own_tasks: OwnTasks,
     level: Level,
     feed: Feed,
     outbox: Vec<SessionOutput>,
@@ -148,6 +160,12 @@ pub struct LegacySession {
 struct Client {
     seed: SessionSeed,
     capabilities: ClientCapabilities,
+}
+
+impl Client {
+    fn is_offered_tasks(&self) -> bool {
+        self.seed.server.offer_tasks(self.seed.revision)
+    }
 }
 
 impl LegacySession {
@@ -161,6 +179,7 @@ impl LegacySession {
             wires: HashMap::new(),
             calls: BTreeMap::new(),
             asks: HashMap::new(),
+            own_tasks: OwnTasks::default(),
             level: Level::INFO,
             feed: Feed::default(),
             outbox: Vec::new(),
@@ -184,7 +203,14 @@ impl LegacySession {
     }
 
     /// A client's request. `can_be_asked`: its answer may be a stream, so that requests can go to the client.
-    pub fn request(&mut self, exchange: Exchange, request: Message<'_>, can_be_asked: bool) {
+    /// `task` is its `taskId`, opened by the driver.
+    pub fn request(
+        &mut self,
+        exchange: Exchange,
+        request: Message<'_>,
+        can_be_asked: bool,
+        task: TaskHandle,
+    ) {
         let id = request.id();
         let method = request.method();
         let done = |session: &mut Self| session.result(exchange, &id, b"{}");
@@ -196,6 +222,9 @@ impl LegacySession {
             (methods::LOGGING_SET_LEVEL, Some(_)) => self.set_level(exchange, request),
             (methods::RESOURCES_SUBSCRIBE, Some(_)) => self.subscribe(exchange, request),
             (methods::RESOURCES_UNSUBSCRIBE, Some(_)) => self.unsubscribe(exchange, request),
+            (method, Some(client)) if is_about_task(method) && client.is_offered_tasks() => {
+                self.about_task(exchange, request, can_be_asked, task);
+            }
             (method, Some(_)) if is_not_offered(method) => {
                 self.answer(exchange, failure::method_not_found(&id, method));
             }
@@ -263,6 +292,7 @@ impl LegacySession {
             SessionTimer::Pause(call) => self.pause_over(call),
             SessionTimer::Answer(ask) => self.unanswered(ask),
             SessionTimer::Poll(call) => self.look_at_task(call),
+            SessionTimer::Task(task) => self.own_tasks.forget(task),
             SessionTimer::Reopen => self.refresh_feed(),
             SessionTimer::Discovery => self.discovery_silent(),
         }
@@ -275,6 +305,9 @@ impl LegacySession {
         self.feed = Feed::default();
         self.outbox.push(SessionOutput::Disarm(SessionTimer::Reopen));
         self.outbox.push(SessionOutput::Disarm(SessionTimer::Discovery));
+        for task in self.own_tasks.clear() {
+            self.disarm(SessionTimer::Task(task));
+        }
         self.opening = None;
         let mut open: Vec<u64> =
             self.wires.drain().filter(|(_, wire)| !wire.is_parting()).map(|(number, _)| number).collect();
@@ -343,10 +376,13 @@ impl LegacySession {
     }
 }
 
-/// Tasks are driven, not offered; the rest belongs to the other era.
+fn is_about_task(method: &str) -> bool {
+    matches!(method, methods::TASKS_GET | methods::TASKS_RESULT | methods::TASKS_CANCEL)
+}
+
+/// Nobody lists tasks, and not every server or client has any; the rest belongs to the other era.
 fn is_not_offered(method: &str) -> bool {
-    let tasks = [methods::TASKS_GET, methods::TASKS_RESULT, methods::TASKS_LIST, methods::TASKS_CANCEL];
-    tasks.contains(&method) || methods::is_modern_only(method)
+    is_about_task(method) || method == methods::TASKS_LIST || methods::is_modern_only(method)
 }
 
 fn words(reason: Reason) -> &'static str {

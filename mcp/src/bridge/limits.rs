@@ -46,3 +46,19 @@ pub const POLL_TOTAL_MS: u64 = 600_000;
 pub const TASK_POLL_MS: (u64, u64, u64) = (50, 1_000, 60_000);
 /// First and longest pause before a subscription that broke off is opened again.
 pub const REOPEN_MS: (u64, u64) = (1_000, 30_000);
+/// Longest time that a task is kept which its client looks at itself, from its creation. Servers are asked for as
+/// much.
+pub const TASK_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Most tasks of one lane or session that are not over.
+pub const TASKS_MAX: usize = 256;
+/// Most questions of one task, over all of its life: no name is used for two of them.
+pub const TASK_QUESTIONS_MAX: usize = 1_024;
+/// How long a client that looks at a task waits for the questions that its server has announced.
+pub const ANNOUNCED_MS: u64 = 250;
+/// Most pages of a list of tools that are looked at for those that may be tasks.
+pub const TOOL_PAGES_MAX: usize = 64;
+/// Most tools that are known to be such.
+pub const TASK_TOOLS_MAX: usize = 4_096;
+/// Results that a session keeps for tasks that were none, and their bytes; the oldest give way.
+pub const OWN_TASKS_MAX: usize = 64;
+pub const OWN_BYTES_MAX: usize = 8 * 1024 * 1024;

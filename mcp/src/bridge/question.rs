@@ -143,13 +143,22 @@ impl Question {
         object(&joined(&[&pair("method", &quoted(self.method())), &pair("params", &self.params)]))
     }
 
-    /// The request that asks a legacy client. A URL elicitation of 2025-11-25 has an id of its own.
-    pub fn request(&self, id: &str) -> Bytes {
+    /// The request that asks a legacy client, on behalf of a task (its id as a JSON string) or of a call. A URL
+    /// elicitation of 2025-11-25 has an id of its own.
+    pub fn request(&self, id: &str, task: Option<&[u8]>) -> Bytes {
         let id = quoted(id);
+        let all = 0..self.params.len();
         let mut edits = Edits::new(&self.params);
-        if self.kind == QuestionKind::Url {
-            edits.members(0..self.params.len(), &["elicitationId"], pair("elicitationId", &id));
+        let mut added =
+            if self.kind == QuestionKind::Url { pair("elicitationId", &id) } else { Vec::new() };
+        if let Some(task) = task {
+            let related = pair(META_RELATED_TASK, &object(&pair("taskId", task)));
+            match member(&self.params, all.clone(), "_meta").filter(|at| self.params[at.start] == b'{') {
+                Some(meta) => edits.members(meta, &[], related),
+                None => added = joined(&[&added, &pair("_meta", &object(&related))]),
+            }
         }
+        edits.members(all, &[], added);
         compose::request(&id, self.method(), Some(&edits.apply())).into()
     }
 
@@ -253,7 +262,7 @@ mod tests {
         assert_eq!(question.kind(), QuestionKind::Url);
         assert_eq!(question.params(), br#"{"mode":"url","url":"https://x","message":"m"}"#);
         assert_eq!(question.url().unwrap(), ("https://x".into(), "m".into()));
-        let again: Value = serde_json::from_slice(&question.request("s.1")).unwrap();
+        let again: Value = serde_json::from_slice(&question.request("s.1", None)).unwrap();
         assert_eq!((&again["id"], &again["params"]["elicitationId"]), (&json!("s.1"), &json!("s.1")));
 
         let asked =
@@ -262,6 +271,9 @@ mod tests {
         let question = Question::of_request(asked.lend()).unwrap();
         assert_eq!(question.kind(), QuestionKind::Sampling { tools: true });
         assert_eq!(question.params(), br#"{"toolChoice":{},"_meta":{"vendor":1}}"#);
+        let of_task: Value = serde_json::from_slice(&question.request("s.1", Some(br#""t""#))).unwrap();
+        let meta = json!({ "vendor": 1, META_RELATED_TASK: { "taskId": "t" } });
+        assert_eq!(of_task["params"]["_meta"], meta);
     }
 
     #[test]

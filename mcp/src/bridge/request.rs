@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::edits::{Edits, joined, object, pair, quoted};
 use super::level::Level;
+use super::limits::TASK_TTL_MS;
 use super::message::Message;
 use crate::envelope::{
     META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL, META_PROTOCOL_VERSION, META_SUBSCRIPTION_ID,
@@ -21,9 +22,28 @@ pub struct ToLegacy {
     pub id: u64,
     /// Stands for the client's progress token, if it wants progress.
     pub token: u64,
-    /// Ask for a task: the tool is offered in no other way.
-    pub as_task: bool,
+    pub task: TaskWish,
     pub server: Revision,
+}
+
+/// Whether a call asks for a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TaskWish {
+    None,
+    /// The tool is offered in no other way; the task is over with the call.
+    Driven,
+    /// Its client looks at it, and may take its time.
+    Handed,
+}
+
+impl TaskWish {
+    fn member(self) -> Vec<u8> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Driven => br#""task":{}"#.to_vec(),
+            Self::Handed => pair("task", &object(&pair("ttl", TASK_TTL_MS.to_string().as_bytes()))),
+        }
+    }
 }
 
 /// A modern client's request without what makes it modern.
@@ -41,8 +61,7 @@ pub fn to_legacy(request: Message<'_>, how: ToLegacy) -> Bytes {
         edits.members(meta, &MODERN_META, &b""[..]);
     }
     if let Some(params) = envelope.params_range() {
-        let task: &[u8] = if how.as_task { br#""task":{}"# } else { b"" };
-        edits.members(params, unknown_to_legacy(request.method(), how.server), task);
+        edits.members(params, unknown_to_legacy(request.method(), how.server), how.task.member());
     }
     edits.apply()
 }
@@ -140,15 +159,17 @@ mod tests {
             "inputResponses": {}, "_meta": {
                 META_PROTOCOL_VERSION: "2026-07-28", META_CLIENT_CAPABILITIES: {}, META_LOG_LEVEL: "info",
                 "progressToken": "p", "traceparent": "00-1-2-01", "vendor/key": 1 } } }));
-        let how = ToLegacy { id: 5, token: 4, as_task: false, server: Revision::LATEST_LEGACY };
+        let how = ToLegacy { id: 5, token: 4, task: TaskWish::None, server: Revision::LATEST_LEGACY };
         assert_eq!(
             parse(&to_legacy(request.lend(), how)),
             json!({ "jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {
                 "name": "t", "arguments": { "big": 12345678901234567890_u64 },
                 "_meta": { "progressToken": 4, "traceparent": "00-1-2-01", "vendor/key": 1 } } })
         );
-        let how = ToLegacy { as_task: true, ..how };
-        assert_eq!(parse(&to_legacy(request.lend(), how))["params"]["task"], json!({}));
+        for (task, want) in [(TaskWish::Driven, json!({})), (TaskWish::Handed, json!({ "ttl": TASK_TTL_MS }))] {
+            let how = ToLegacy { task, ..how };
+            assert_eq!(parse(&to_legacy(request.lend(), how))["params"]["task"], want);
+        }
     }
 
     #[test]
@@ -157,7 +178,7 @@ mod tests {
             "ref": { "name": "p" }, "context": {}, "_meta": {} } }));
         for (server, kept) in [(Revision::V2025_03_26, false), (Revision::V2025_06_18, true)] {
             let sent =
-                parse(&to_legacy(request.lend(), ToLegacy { id: 1, token: 1, as_task: false, server }));
+                parse(&to_legacy(request.lend(), ToLegacy { id: 1, token: 1, task: TaskWish::None, server }));
             assert_eq!(sent["params"].get("context").is_some(), kept, "{server}");
         }
     }

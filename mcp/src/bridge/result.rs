@@ -70,6 +70,29 @@ pub fn to_legacy(response: Message<'_>, method: &str, id: &[u8]) -> Option<Bytes
     Some(edits.apply())
 }
 
+/// A list of tools of which each may be called as a task, if it says nothing of that itself.
+pub fn with_task_support(response: Message<'_>) -> Option<Bytes> {
+    let bytes = response.bytes();
+    let mut edits = Edits::new(bytes);
+    each_tool(response, response.result_object()?, |tool| {
+        if member(bytes, tool.clone(), "execution").is_none() {
+            edits.members(tool, &[], br#""execution":{"taskSupport":"optional"}"#);
+        }
+    });
+    (!edits.is_empty()).then(|| edits.apply())
+}
+
+/// A result that says which task it is of.
+pub fn of_task(response: Message<'_>, id: &[u8]) -> Option<Bytes> {
+    let mut edits = Edits::new(response.bytes());
+    let related = pair(META_RELATED_TASK, &object(&pair("taskId", id)));
+    match response.envelope().result_meta_range() {
+        Some(meta) => edits.members(meta, &[META_RELATED_TASK], related),
+        None => edits.members(response.result_object()?, &["_meta"], pair("_meta", &object(&related))),
+    }
+    Some(edits.apply())
+}
+
 /// Makes sure that a tool result says in words what its structured content says: the block goes behind the
 /// others. Without any content it is returned as the member to add.
 pub(super) fn ensure_text(
@@ -170,6 +193,21 @@ mod tests {
             ),
             json!({ "tools": [{ "name": "a" }, { "outputSchema": { "type": "object" } }], "_meta": { "k": 1 } })
         );
+    }
+
+    #[test]
+    fn tools_may_be_tasks_and_results_are_of_one() {
+        let told = response(json!({ "tools": [{ "name": "a" }, { "name": "b", "execution": {} }, 5] }));
+        let listed: Value = serde_json::from_slice(&with_task_support(told.lend()).unwrap()).unwrap();
+        let optional = json!({ "name": "a", "execution": { "taskSupport": "optional" } });
+        assert_eq!(listed["result"]["tools"], json!([optional, { "name": "b", "execution": {} }, 5]));
+        for (result, meta) in [(json!({}), json!({})), (json!({ "_meta": { "k": 1 } }), json!({ "k": 1 }))] {
+            let told: Value =
+                serde_json::from_slice(&of_task(response(result).lend(), br#""t""#).unwrap()).unwrap();
+            let mut want = meta;
+            want[META_RELATED_TASK] = json!({ "taskId": "t" });
+            assert_eq!(told["result"]["_meta"], want);
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use crate::json;
 use crate::object::{member, member_text};
 use crate::revision::Revision;
 
+/// What a legacy server says that makes tasks of tool calls, and lists none.
+const LEGACY_TASKS: &[u8] = br#""tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}"#;
+
 /// What of a server's capabilities a bridge acts on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ServerTraits {
@@ -21,8 +24,15 @@ pub struct ServerTraits {
     pub prompts_changed: bool,
     pub resources_changed: bool,
     pub subscribe: bool,
-    /// Legacy: `tools/call` may be asked for as a task.
+    /// Legacy: `tools/call` may be asked for as a task. Modern: it may be answered with one.
     pub task_calls: bool,
+}
+
+impl ServerTraits {
+    /// Whether a modern server's tasks are offered to a legacy client of this revision: older ones know none.
+    pub fn offer_tasks(self, client: Revision) -> bool {
+        self.task_calls && client >= Revision::V2025_11_25
+    }
 }
 
 /// A server's own account of itself, in pieces of JSON text.
@@ -51,8 +61,17 @@ impl ServerProfile {
         response.result_member("supportedVersions")?;
         let meta = response.envelope().result_meta_range();
         let info = meta.and_then(|meta| member(response.bytes(), meta, META_SERVER_INFO));
-        Self::read(response, Revision::LATEST, info.map(|at| &response.bytes()[at]))
+        let mut profile = Self::read(response, Revision::LATEST, info.map(|at| &response.bytes()[at]))?;
+        profile.traits.task_calls = profile.has_extension(TASKS_EXTENSION);
+        Some(profile)
     }
+
+    fn has_extension(&self, name: &str) -> bool {
+        let raw = &*self.capabilities;
+        let extensions = member(raw, 0..raw.len(), "extensions").filter(|at| raw[at.start] == b'{');
+        extensions.is_some_and(|extensions| member(raw, extensions, name).is_some())
+    }
+
 
     fn read(response: Message<'_>, revision: Revision, info: Option<&[u8]>) -> Option<Self> {
         let capabilities = response.result_member("capabilities").filter(|raw| raw.first() == Some(&b'{'))?;
@@ -79,11 +98,47 @@ impl ServerProfile {
         object(&joined(&[
             br#""resultType":"complete""#,
             &pair("supportedVersions", &[b"[", &*joined(&versions), b"]"].concat()),
-            &pair("capabilities", &modern_capabilities(&self.capabilities, notifications)),
+            &pair("capabilities", &self.modern_capabilities(notifications)),
             &self.instructions.as_deref().map_or_else(Vec::new, |text| pair("instructions", text)),
             br#""ttlMs":0,"cacheScope":"private""#,
             &pair("_meta", &object(&self.info_member())),
         ]))
+    }
+
+    fn modern_capabilities(&self, notifications: bool) -> Bytes {
+        let raw = &*self.capabilities;
+        let part = |name| member(raw, 0..raw.len(), name).filter(|at| raw[at.start] == b'{');
+        let mut edits = Edits::new(raw);
+        if !notifications {
+            for part in ["tools", "prompts", "resources"].into_iter().filter_map(part) {
+                edits.members(part, &["listChanged", "subscribe"], &b""[..]);
+            }
+        }
+        let tasks = if self.traits.task_calls { pair(TASKS_EXTENSION, b"{}") } else { Vec::new() };
+        match part("extensions") {
+            Some(extensions) => {
+                edits.members(extensions, &[TASKS_EXTENSION], tasks);
+                edits.members(0..raw.len(), &["tasks"], &b""[..]);
+            }
+            None if tasks.is_empty() => edits.members(0..raw.len(), &["tasks"], &b""[..]),
+            None => {
+                let extensions = pair("extensions", &object(&tasks));
+                edits.members(0..raw.len(), &["tasks", "extensions"], extensions);
+            }
+        }
+        edits.apply()
+    }
+
+    fn legacy_capabilities(&self, revision: Revision) -> Bytes {
+        let raw = &*self.capabilities;
+        let mut edits = Edits::new(raw);
+        let extensions = member(raw, 0..raw.len(), "extensions").filter(|at| raw[at.start] == b'{');
+        if let Some(extensions) = extensions {
+            edits.members(extensions, &[TASKS_EXTENSION], &b""[..]);
+        }
+        let tasks: &[u8] = if self.traits.offer_tasks(revision) { LEGACY_TASKS } else { b"" };
+        edits.members(0..raw.len(), &["tasks"], tasks);
+        edits.apply()
     }
 
     /// A modern server as the result of `initialize`. `name` stands in for a server without one.
@@ -92,7 +147,7 @@ impl ServerProfile {
         let info = self.info.as_deref().map_or_else(synthetic, <[u8]>::to_vec);
         object(&joined(&[
             &pair("protocolVersion", &quoted(revision.as_str())),
-            &pair("capabilities", &legacy_capabilities(&self.capabilities)),
+            &pair("capabilities", &self.legacy_capabilities(revision)),
             &pair("serverInfo", &info),
             &self.instructions.as_deref().map_or_else(Vec::new, |text| pair("instructions", text)),
         ]))
@@ -117,29 +172,6 @@ fn traits(raw: &[u8]) -> ServerTraits {
         subscribe: says("resources", "subscribe"),
         task_calls: task_calls.is_some(),
     }
-}
-
-fn modern_capabilities(raw: &[u8], notifications: bool) -> Bytes {
-    let mut edits = Edits::new(raw);
-    if !notifications {
-        for name in ["tools", "prompts", "resources"] {
-            let part = member(raw, 0..raw.len(), name).filter(|at| raw[at.start] == b'{');
-            if let Some(part) = part {
-                edits.members(part, &["listChanged", "subscribe"], &b""[..]);
-            }
-        }
-    }
-    edits.members(0..raw.len(), &["tasks"], &b""[..]);
-    edits.apply()
-}
-
-fn legacy_capabilities(raw: &[u8]) -> Bytes {
-    let mut edits = Edits::new(raw);
-    let extensions = member(raw, 0..raw.len(), "extensions").filter(|at| raw[at.start] == b'{');
-    if let Some(extensions) = extensions {
-        edits.members(extensions, &[TASKS_EXTENSION], &b""[..]);
-    }
-    edits.apply()
 }
 
 /// The revision a legacy client gets: the one it asks for, if there is such a one.
@@ -178,11 +210,15 @@ mod tests {
         let found: Value = serde_json::from_slice(&profile.discovery(&["2026-07-28"], true)).unwrap();
         assert_eq!(found["supportedVersions"], json!(["2026-07-28"]));
         assert_eq!(found["capabilities"].get("tasks"), None);
+        assert_eq!(found["capabilities"]["extensions"], json!({ TASKS_EXTENSION: {} }));
         assert_eq!(found["capabilities"]["tools"]["listChanged"], true);
         assert_eq!(found["_meta"][META_SERVER_INFO]["name"], "s");
         assert_eq!((&found["ttlMs"], &found["cacheScope"]), (&json!(0), &json!("private")));
         let deaf: Value = serde_json::from_slice(&profile.discovery(&["2026-07-28"], false)).unwrap();
-        assert_eq!(deaf["capabilities"], json!({ "tools": {}, "resources": { "x": 1 }, "logging": {} }));
+        assert_eq!(
+            deaf["capabilities"],
+            json!({ "extensions": { TASKS_EXTENSION: {} }, "tools": {}, "resources": { "x": 1 }, "logging": {} })
+        );
     }
 
     #[test]
@@ -198,6 +234,9 @@ mod tests {
             json!({ "protocolVersion": "2025-03-26", "capabilities": { "extensions": { "a/b": {} } },
                     "serverInfo": { "name": "b", "version": "unknown" } })
         );
+        let newest: Value = serde_json::from_slice(&profile.handshake(Revision::V2025_11_25, "b")).unwrap();
+        let tasks = json!({ "cancel": {}, "requests": { "tools": { "call": {} } } });
+        assert_eq!(newest["capabilities"], json!({ "tasks": tasks, "extensions": { "a/b": {} } }));
         assert_eq!(ServerProfile::of_handshake(told.lend()), None);
         assert_eq!(ServerProfile::of_discovery(response(json!([])).lend()), None);
     }

@@ -1,6 +1,7 @@
 //! [`RequestState`]: what a modern client carries from one round of a call to the next.
 //!
-//! The driver seals it, together with principal, backend and expiry, into the text of `requestState`.
+//! The driver seals it, together with principal, backend and expiry, into the text of `requestState`. The number of
+//! a task ([`TaskCreated`]) it seals into the text of `taskId`.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::capabilities::canonical;
 use super::edits::{joined, object, pair, quoted};
 use super::message::Message;
+use super::task::{self, Task, TaskStatus};
 use crate::compose;
+use crate::revision::Era;
 
 /// What the next round of a call has to know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ pub enum Resume {
     Invalid,
     /// Its owner is gone, and the connection with it.
     Lost,
+    /// It is about a task of this lane.
+    Task(u64),
 }
 
 /// Tells two requests apart: method, target and arguments. Order and spelling of members do not count.
@@ -85,6 +90,81 @@ impl InputRequired {
             &pair("_meta", &object(&self.meta)),
         ]));
         compose::response(&self.id, &result).into()
+    }
+}
+
+/// An answer that gives the client a task to look at. The driver seals its number, and composes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskCreated {
+    /// Of the client's request, as it spelled it.
+    pub id: Bytes,
+    /// The number of the task on its lane.
+    pub task: u64,
+    /// The server's own task object.
+    pub(super) told: Bytes,
+    /// The members of `_meta`.
+    pub(super) meta: Vec<u8>,
+}
+
+impl TaskCreated {
+    /// The response; `sealed` is the text of `taskId`.
+    pub fn answer(&self, sealed: &str) -> Bytes {
+        let status = Task::read(&self.told).map_or(TaskStatus::Working, |task| task.status);
+        // Its end, if it has one already, is told to who asks.
+        let status = if status.is_last() { TaskStatus::Working } else { status };
+        let result = object(&joined(&[
+            br#""resultType":"task""#,
+            &task::in_words_of(Era::Modern, &self.told, &quoted(sealed), status),
+            &pair("_meta", &object(&self.meta)),
+        ]));
+        compose::response(&self.id, &result).into()
+    }
+
+    /// How long the task is kept.
+    pub fn ttl_ms(&self) -> u64 {
+        task::ttl_ms(&self.told)
+    }
+}
+
+/// What the `taskId` of a legacy client's request stands for, once the driver has opened the seal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TaskHandle {
+    /// There is none, or it is somebody else's.
+    None,
+    /// A task of the server, by its own id.
+    Upstream(String),
+    /// A result that the session keeps, and when it was asked for.
+    Own { number: u64, created_ms: u64 },
+}
+
+/// An answer that gives a legacy client a task. The driver seals it, knows the time, and composes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewTask {
+    /// Of the client's request, as it spelled it.
+    pub id: Bytes,
+    pub kind: NewTaskKind,
+    pub ttl_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NewTaskKind {
+    /// A task of the server, by its own id, and what it told of it.
+    Upstream { task: String, told: Bytes },
+    /// A result that the session keeps.
+    Own(u64),
+}
+
+impl NewTask {
+    /// The response; `sealed` is the text of `taskId`.
+    pub fn answer(&self, sealed: &str, now_ms: u64) -> Bytes {
+        let id = quoted(sealed);
+        let task = match &self.kind {
+            NewTaskKind::Upstream { told, .. } => {
+                task::in_words_of(Era::Legacy, told, &id, TaskStatus::Working)
+            }
+            NewTaskKind::Own(_) => task::own(&id, TaskStatus::Working, now_ms, self.ttl_ms),
+        };
+        compose::response(&self.id, &object(&pair("task", &object(&task)))).into()
     }
 }
 

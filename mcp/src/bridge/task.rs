@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::edits::{object, pair};
-use super::limits::TASK_POLL_MS;
+use super::date::iso_8601;
+use super::edits::{joined, object, pair, quoted};
+use super::limits::{TASK_POLL_MS, TASK_TTL_MS};
 use crate::json;
-use crate::object::{member, member_text};
+use crate::object::{member, member_text, members};
+use crate::revision::Era;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TaskStatus {
@@ -14,6 +16,23 @@ pub enum TaskStatus {
     Completed,
     Failed,
     Cancelled,
+}
+
+impl TaskStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::InputRequired => "input_required",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether nothing comes after it.
+    pub const fn is_last(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
 }
 
 /// What a server says about a task.
@@ -54,6 +73,11 @@ impl Task {
         })
     }
 
+    /// One of which nothing is known but its id, a JSON string.
+    pub fn named(id: &[u8]) -> Self {
+        Self { id: id.into(), status: TaskStatus::Working, message: None, poll_ms: TASK_POLL_MS.1 }
+    }
+
     /// `{"taskId":...}`.
     pub fn params(&self) -> Vec<u8> {
         object(&self.id_member())
@@ -64,15 +88,105 @@ impl Task {
         pair("taskId", &self.id)
     }
 
+    /// The id as a JSON string.
+    pub fn id(&self) -> &[u8] {
+        &self.id
+    }
+
     /// Whether `id` (a decoded string) names it.
     pub fn is(&self, id: &str) -> bool {
         json::text(&self.id).is_some_and(|own| own == id)
     }
 }
 
+/// The members of the task object `raw` in the words of `era`, under another id (JSON text) and with another
+/// status. What goes with a status alone (results, questions) is left out.
+pub fn in_words_of(era: Era, raw: &[u8], id: &[u8], status: TaskStatus) -> Vec<u8> {
+    let mut told = vec![pair("taskId", id), pair("status", &quoted(status.as_str()))];
+    for (name, at) in members(raw, 0..raw.len()) {
+        let value = &raw[at];
+        match &*name {
+            "ttl" | "ttlMs" => told.push(pair(ttl_name(era), &ttl(value))),
+            "pollInterval" | "pollIntervalMs" => {
+                told.extend(whole(value).map(|ms| pair(poll_name(era), ms.to_string().as_bytes())));
+            }
+            "statusMessage" | "createdAt" | "lastUpdatedAt" => told.push(pair(&name, value)),
+            _ => {}
+        }
+    }
+    let told: Vec<&[u8]> = told.iter().map(Vec::as_slice).collect();
+    joined(&told)
+}
+
+/// The members of a task object for a result that a session keeps.
+pub fn own(id: &[u8], status: TaskStatus, created_ms: u64, ttl_ms: u64) -> Vec<u8> {
+    let created = quoted(&iso_8601(created_ms));
+    joined(&[
+        &pair("taskId", id),
+        &pair("status", &quoted(status.as_str())),
+        &pair("createdAt", &created),
+        &pair("lastUpdatedAt", &created),
+        &pair("ttl", ttl_ms.to_string().as_bytes()),
+        &pair("pollInterval", TASK_POLL_MS.0.to_string().as_bytes()),
+    ])
+}
+
+/// Nobody keeps a task for ever.
+fn ttl(value: &[u8]) -> Vec<u8> {
+    let ms = whole(value).map_or(TASK_TTL_MS, |ms| ms.min(TASK_TTL_MS));
+    ms.to_string().into_bytes()
+}
+
+/// How long a task is kept, from its creation.
+pub fn ttl_ms(raw: &[u8]) -> u64 {
+    let found = ["ttl", "ttlMs"].into_iter().find_map(|name| whole(&raw[member(raw, 0..raw.len(), name)?]));
+    found.map_or(TASK_TTL_MS, |ms| ms.min(TASK_TTL_MS))
+}
+
+fn whole(value: &[u8]) -> Option<u64> {
+    let ms = std::str::from_utf8(value).ok()?.parse::<f64>().ok().filter(|ms| *ms >= 0.0)?;
+    Some(ms as u64)
+}
+
+const fn ttl_name(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "ttl",
+        Era::Modern => "ttlMs",
+    }
+}
+
+const fn poll_name(era: Era) -> &'static str {
+    match era {
+        Era::Legacy => "pollInterval",
+        Era::Modern => "pollIntervalMs",
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    #[test]
+    fn a_task_is_told_in_the_words_of_either_era() {
+        let legacy = json!({ "taskId": "t", "status": "failed", "ttl": null, "pollInterval": 5.7, "createdAt": "c",
+                             "lastUpdatedAt": "l", "statusMessage": "m", "_meta": {}, "x": 1 });
+        let told = in_words_of(Era::Modern, legacy.to_string().as_bytes(), b"\"sealed\"", TaskStatus::Completed);
+        let modern: Value = serde_json::from_slice(&object(&told)).unwrap();
+        assert_eq!(
+            modern,
+            json!({ "taskId": "sealed", "status": "completed", "ttlMs": TASK_TTL_MS, "pollIntervalMs": 5,
+                    "createdAt": "c", "lastUpdatedAt": "l", "statusMessage": "m" })
+        );
+        let back = in_words_of(Era::Legacy, modern.to_string().as_bytes(), b"\"t\"", TaskStatus::Failed);
+        let back: Value = serde_json::from_slice(&object(&back)).unwrap();
+        assert_eq!((&back["ttl"], &back["pollInterval"]), (&json!(TASK_TTL_MS), &json!(5)));
+        assert_eq!((back.get("ttlMs"), &back["status"]), (None, &json!("failed")));
+        for (raw, ms) in [(r#"{"ttl":5}"#, 5), (r#"{"ttlMs":1e300}"#, TASK_TTL_MS), ("{}", TASK_TTL_MS)] {
+            assert_eq!(ttl_ms(raw.as_bytes()), ms, "{raw}");
+        }
+    }
 
     #[test]
     fn both_eras_tell_of_tasks() {

@@ -51,6 +51,17 @@ pub enum RequestState {
     Resend { request: Fingerprint },
 }
 
+/// What a `taskId` stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Task {
+    /// A task of a legacy server, on a lane that lives on a node.
+    Kept { owner: NodeTag, id: HandleId },
+    /// A task of a modern server, by the id it gave. Any node can ask for it.
+    Upstream { id: String },
+    /// The result of a call that needed no task, kept in the session that asked for one.
+    Own { session: HandleId, number: u64, created_ms: u64 },
+}
+
 impl Session {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
@@ -97,6 +108,39 @@ impl RequestState {
     }
 }
 
+impl Task {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Kept { owner, id } => [&b"k"[..], owner.as_bytes(), id].concat(),
+            Self::Upstream { id } => [b"u", id.as_bytes()].concat(),
+            Self::Own { session, number, created_ms } => {
+                [&b"o"[..], session, &number.to_le_bytes(), &created_ms.to_le_bytes()].concat()
+            }
+        }
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        match kind {
+            b'k' => {
+                kept(rest).filter(|(.., rest)| rest.is_empty()).map(|(owner, id, _)| Self::Kept { owner, id })
+            }
+            b'u' => Some(Self::Upstream { id: std::str::from_utf8(rest).ok()?.to_owned() }),
+            b'o' => {
+                let (session, rest) = rest.split_first_chunk()?;
+                let (number, rest) = rest.split_first_chunk()?;
+                let created = rest.try_into().ok()?;
+                Some(Self::Own {
+                    session: *session,
+                    number: u64::from_le_bytes(*number),
+                    created_ms: u64::from_le_bytes(created),
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
 fn kept(bytes: &[u8]) -> Option<(NodeTag, HandleId, &[u8])> {
     let (owner, rest) = bytes.split_first_chunk()?;
     let (id, rest) = rest.split_first_chunk()?;
@@ -121,6 +165,13 @@ mod tests {
         for state in [RequestState::Kept { owner, id }, RequestState::Resend { request }] {
             assert_eq!(RequestState::from_bytes(&state.to_bytes()), Some(state));
         }
+        for task in [
+            Task::Kept { owner, id },
+            Task::Upstream { id: "an id of theirs".to_owned() },
+            Task::Own { session: id, number: 7, created_ms: 1 << 50 },
+        ] {
+            assert_eq!(Task::from_bytes(&task.to_bytes()), Some(task));
+        }
     }
 
     #[test]
@@ -132,6 +183,9 @@ mod tests {
         }
         for bytes in [&b""[..], b"k1", b"r", &kept] {
             assert_eq!(RequestState::from_bytes(bytes), None, "{bytes:?}");
+        }
+        for bytes in [&b""[..], b"x", b"k1", b"u\xff", b"o", &[b'o'; 34]] {
+            assert_eq!(Task::from_bytes(bytes), None, "{bytes:?}");
         }
     }
 }

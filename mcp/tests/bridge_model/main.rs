@@ -5,3 +5,4 @@ mod all;
 mod lane;
 mod noise;
 mod session;
+mod tasks;

@@ -4,6 +4,8 @@ use omcp_mcp::bridge::replay;
 use proptest::prelude::*;
 
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{},"form":{}},"roots":{}},"progressToken":1}"#;
+/// Of a client that can look at tasks.
+const ABLE: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{},"roots":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}}"#;
 
 /// Small numbers, so that scripts often speak of what exists.
 fn number() -> impl Strategy<Value = u64> {
@@ -23,6 +25,10 @@ fn result() -> impl Strategy<Value = String> {
         Just(r#"{"taskId":"T","status":"input_required","inputRequests":{"c":{"method":"roots/list"}}}"#.to_owned()),
         Just(r#"{"taskId":"T","status":"completed","result":{}}"#.to_owned()),
         Just(r#"{"taskId":"T","status":"failed","error":{"code":1,"message":"x"}}"#.to_owned()),
+        Just(r#"{"taskId":"T","status":"failed"}"#.to_owned()),
+        Just(r#"{"taskId":"T","status":"cancelled","ttl":null}"#.to_owned()),
+        Just(r#"{"tools":[{"name":"t","execution":{"taskSupport":"optional"}}],"nextCursor":"2"}"#.to_owned()),
+        Just(r#"{"tools":[{"name":"t","execution":{"taskSupport":"required"}}]}"#.to_owned()),
         Just(r#"{"roots":[]}"#.to_owned()),
         Just(r#"{"action":"accept"}"#.to_owned()),
     ]
@@ -32,6 +38,7 @@ fn response() -> impl Strategy<Value = String> {
     let id = prop_oneof![number().prop_map(|n| n.to_string()), number().prop_map(|n| format!(r#""s.{n}""#))];
     let error = prop_oneof![
         Just(r#"{"code":-32601,"message":"m"}"#.to_owned()),
+        Just(r#"{"code":-32602,"message":"m"}"#.to_owned()),
         Just(r#"{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","url":"u","message":"m"}]}}"#.to_owned()),
         Just(r#"{"code":-32021,"message":"m","data":{"requiredCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}}"#.to_owned()),
         Just(r#"{"code":-32022,"message":"m"}"#.to_owned()),
@@ -57,22 +64,32 @@ fn call() -> impl Strategy<Value = String> {
         Just("logging/setLevel"),
         Just("ping"),
         Just("tasks/get"),
+        Just("tasks/get"),
+        Just("tasks/update"),
+        Just("tasks/cancel"),
+        Just("tasks/result"),
         Just("x/y"),
     ];
     let more = prop_oneof![
-        Just(r#""name":"t","uri":"u","level":"debug","#),
-        Just(r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]},"uri":"v","#),
-        Just(r#""name":"t","requestState":"s","inputResponses":{},"#),
-        Just(""),
+        Just(r#""name":"t","uri":"u","level":"debug","#.to_owned()),
+        Just(r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]},"uri":"v","#.to_owned()),
+        Just(r#""name":"t","requestState":"s","inputResponses":{},"#.to_owned()),
+        Just(r#""name":"t","task":{"ttl":5},"#.to_owned()),
+        Just(r#""taskId":"=T","#.to_owned()),
+        number().prop_map(|task| format!(
+            r#""taskId":"{task}","inputResponses":{{"r1":{{"action":"accept"}},"s.2":{{"roots":[]}}}},"#
+        )),
+        Just(String::new()),
     ];
-    (number(), method, more).prop_map(|(id, method, more)| {
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{more}{META}}}}}"#)
+    (number(), method, more, prop_oneof![Just(META), Just(ABLE)]).prop_map(|(id, method, more, meta)| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{more}{meta}}}}}"#)
     })
 }
 
 fn question() -> impl Strategy<Value = String> {
     let method = prop_oneof![
         Just(r#""elicitation/create","params":{"message":"m"}"#),
+        Just(r#""elicitation/create","params":{"message":"m","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"T"}}}"#),
         Just(r#""elicitation/create","params":{"mode":"url","url":"u","message":"m"}"#),
         Just(r#""sampling/createMessage","params":{}"#),
         Just(r#""roots/list""#),
@@ -111,8 +128,8 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 const HANDSHAKE: &str = r#"u {"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25","capabilities":{"logging":{},"resources":{"subscribe":true},"tools":{"listChanged":true},"tasks":{"requests":{"tools":{"call":{}}}}}}}"#;
-const DISCOVERY: &str = r#"c99 {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{"roots":{},"elicitation":{"url":{}}}}}
-u1 {"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"logging":{},"resources":{"subscribe":true},"tools":{"listChanged":true}}}}"#;
+const DISCOVERY: &str = r#"c99 {"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"roots":{},"elicitation":{"url":{}}}}}
+u1 {"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"logging":{},"resources":{"subscribe":true},"tools":{"listChanged":true},"extensions":{"io.modelcontextprotocol/tasks":{}}}}}"#;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]

@@ -103,7 +103,7 @@ async fn tasks_belong_to_their_backend() -> Result<()> {
     let client = Modern::new(&house.endpoint());
     let able = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} }, "elicitation": {} });
     let meta = json!({ "io.modelcontextprotocol/clientCapabilities": able });
-    for backend in ["http", "modern-stdio"] {
+    for backend in ["http", "modern-stdio", "legacy-stdio", "legacy-http"] {
         let params = json!({ "name": tool(backend, "failing_job"), "_meta": meta });
         let begun = client.request("tools/call", params).await?;
         let task = begun["taskId"].as_str().unwrap_or_default().to_owned();

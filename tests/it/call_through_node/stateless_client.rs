@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{ANY_FOR_MODERN, House, MODERN};
 
 const TASKS: &str = "io.modelcontextprotocol/tasks";
-const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_and_calls() -> Result<()> {

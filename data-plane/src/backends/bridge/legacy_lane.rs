@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use omcp_core::{BackendConnection, GatewayError, McpMessage};
 use omcp_mcp::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane as Machine};
 use omcp_mcp::bridge::message::{Exchange, Message};
-use omcp_mcp::bridge::state::{InputRequired, Resume};
+use omcp_mcp::bridge::state::{InputRequired, Resume, TaskCreated};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::timers::Timers;
@@ -32,6 +32,8 @@ pub enum Heard {
     Answer { status: u16, message: Bytes },
     /// The answer asks for input.
     Suspended(InputRequired),
+    /// The answer is a task.
+    Created(TaskCreated),
     /// There will be no answer; not a byte of the request has left.
     Unsent,
 }
@@ -382,6 +384,7 @@ impl Owner {
                 (exchange, Heard::Answer { status, message }, true)
             }
             LaneOutput::Suspend { exchange, answer } => (exchange, Heard::Suspended(answer), true),
+            LaneOutput::Created { exchange, answer } => (exchange, Heard::Created(answer), true),
             _ => return,
         };
         let taken = self.clients.get(&exchange).is_some_and(|client| client.try_send(heard).is_ok());

@@ -14,10 +14,14 @@ use omcp_mcp::bridge::legacy_session::{
     LegacySession as Machine, SessionOptions, SessionOutput, SessionSeed, SessionTimer,
 };
 use omcp_mcp::bridge::message::Exchange;
+use omcp_mcp::bridge::state::{NewTask, NewTaskKind, TaskHandle};
 use omcp_mcp::envelope::Kind;
+use omcp_mcp::json;
+use omcp_mcp::token::content::Task;
 use tokio::sync::{mpsc, watch};
 
 use super::legacy_lane::lend;
+use super::task_seal::TaskSeal;
 use super::timers::Timers;
 use crate::backends::lane::{CallTraits, Event, Labels, Lane, Sink, again};
 
@@ -61,7 +65,13 @@ struct Shared {
 impl BridgedSession {
     /// Begins a session on a lane to a modern server. What belongs to no request goes to `general`.
     /// Without `renew` the lane is the session's own, and one ends with the other.
-    pub fn start(lane: Lane, renew: Option<Renew>, options: SessionOptions, general: Arc<dyn Sink>) -> Self {
+    pub fn start(
+        lane: Lane,
+        renew: Option<Renew>,
+        options: SessionOptions,
+        general: Arc<dyn Sink>,
+        seal: Arc<dyn TaskSeal>,
+    ) -> Self {
         let (commands, inbound) = mpsc::channel(COMMANDS_MAX);
         let (events, heard) = mpsc::channel(EVENTS_MAX);
         let (seed_sender, seed) = watch::channel(None);
@@ -80,6 +90,7 @@ impl BridgedSession {
             unsent: Vec::new(),
             clients: HashMap::new(),
             general,
+            seal,
             events,
             seed: seed_sender,
             in_flight: in_flight.clone(),
@@ -185,6 +196,7 @@ struct Owner {
     unsent: Vec<(u64, Ask)>,
     clients: HashMap<Exchange, Arc<dyn Sink>>,
     general: Arc<dyn Sink>,
+    seal: Arc<dyn TaskSeal>,
     events: mpsc::Sender<(u64, Event)>,
     seed: watch::Sender<Option<SessionSeed>>,
     in_flight: Arc<AtomicUsize>,
@@ -253,7 +265,8 @@ impl Owner {
         match command {
             Command::Request { exchange, message, can_be_asked, sink } => {
                 self.clients.insert(exchange, sink);
-                self.machine.request(exchange, lend(&message), can_be_asked);
+                let task = self.task_of(&message);
+                self.machine.request(exchange, lend(&message), can_be_asked, task);
             }
             Command::Message(message) => match message.envelope().kind() {
                 Kind::Response | Kind::Error => self.machine.response(lend(&message)),
@@ -267,6 +280,32 @@ impl Owner {
             }
             Command::Listens(heard) => self.machine.listens(heard),
             Command::Close => {}
+        }
+    }
+
+    /// What a request about a task names. A result that another session keeps is none of this one's.
+    fn task_of(&self, request: &McpMessage) -> TaskHandle {
+        let named = lend(request).param("taskId").and_then(json::text);
+        match named.and_then(|id| self.seal.open(&id)) {
+            Some(Task::Upstream { id }) => TaskHandle::Upstream(id),
+            Some(Task::Own { session, number, created_ms }) if session == self.seal.session() => {
+                TaskHandle::Own { number, created_ms }
+            }
+            _ => TaskHandle::None,
+        }
+    }
+
+    fn created(&self, answer: &NewTask) -> Event {
+        let now_ms = self.seal.now_ms();
+        let task = match &answer.kind {
+            NewTaskKind::Upstream { task, .. } => Task::Upstream { id: task.clone() },
+            NewTaskKind::Own(number) => {
+                Task::Own { session: self.seal.session(), number: *number, created_ms: now_ms }
+            }
+        };
+        match self.seal.seal(&task, answer.ttl_ms) {
+            Ok(id) => Event::Final(McpMessage::trusted(answer.answer(&id, now_ms))),
+            Err(error) => Event::Lost(Arc::new(error)),
         }
     }
 
@@ -304,6 +343,12 @@ impl Owner {
                 SessionOutput::Answer { exchange, message } => {
                     if let Some(client) = self.clients.remove(&exchange) {
                         client.event(Event::Final(McpMessage::trusted(message)));
+                    }
+                }
+                SessionOutput::Created { exchange, answer } => {
+                    let answer = self.created(&answer);
+                    if let Some(client) = self.clients.remove(&exchange) {
+                        client.event(answer);
                     }
                 }
                 SessionOutput::Drop { exchange } => {

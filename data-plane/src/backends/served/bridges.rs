@@ -17,6 +17,7 @@ use super::Served;
 use crate::backends::bridge::legacy_lane::{Claim, LegacyLane};
 use crate::backends::bridge::legacy_session::{BridgedSession, Renew};
 use crate::backends::bridge::principal::Principal;
+use crate::backends::bridge::task_seal::TaskSeal;
 use crate::backends::lane::{Lane, Sink};
 use crate::backends::slots::{Opened, Slot};
 
@@ -238,7 +239,7 @@ impl Served {
     }
 
     /// A legacy client's session with a modern backend. What belongs to no request goes to `general`;
-    /// `ask_prefix` begins the ids of requests to the client.
+    /// `ask_prefix` begins the ids of requests to the client, and `seal` is for its tasks.
     ///
     /// # Errors
     /// As [`Served::lane_for_session`].
@@ -247,6 +248,7 @@ impl Served {
         principal: &Principal,
         ask_prefix: String,
         general: Arc<dyn Sink>,
+        seal: Arc<dyn TaskSeal>,
     ) -> Result<BridgedSession, GatewayError> {
         let (lane, renew) = self.lane_for_session(principal).await?;
         let call_timeout = self.runtime.call_timeout().as_millis();
@@ -255,7 +257,7 @@ impl Served {
             ask_prefix,
             call_timeout_ms: u64::try_from(call_timeout).unwrap_or(u64::MAX),
         };
-        Ok(BridgedSession::start(lane, renew, options, general))
+        Ok(BridgedSession::start(lane, renew, options, general, seal))
     }
 
     /// A modern lane for a legacy client's session, and where the next one comes from if it is shared.

@@ -41,9 +41,9 @@ fn open(inquiry: &Inquiry<'_>, request: &McpMessage, name: &str) -> Result<(Sess
     let room = front.sessions.room(inquiry.client)?;
     let general = Arc::new(StreamLog::new(name, None));
     let heard: Arc<dyn Sink> = general.clone();
-    let (views, selection, principal) =
-        (front.views.clone(), inquiry.selection.clone(), inquiry.principal.clone());
-    let session = AggregateSession::start(views, selection, principal, random_id(), heard);
+    let (views, selection) = (front.views.clone(), inquiry.selection.clone());
+    let seals = front.task_seals(&inquiry.principal);
+    let session = AggregateSession::start(views, selection, seals, random_id(), heard);
     let answer = session.initialize(request);
     let revision = session.revision();
     let (link, home) = (Link::Aggregate(session), Home::Aggregate(name.into()));

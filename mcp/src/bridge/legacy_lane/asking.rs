@@ -1,5 +1,7 @@
 //! The server asks: which call it is about, and how that call is suspended until its client answers.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::call::{Call, Waiting};
@@ -45,9 +47,10 @@ impl LegacyLane {
             return self.send(failure::method_not_found(&id, request.method()));
         }
         let asked = Asked { key: key(&id), id, question };
-        match self.call_of_task(request).or_else(|| self.likely_call()) {
-            Some(call) => self.put(call, asked),
-            None => self.hold_question(asked),
+        match (self.task_of(request), self.call_of_task(request).or_else(|| self.likely_call())) {
+            (Some(task), _) => self.put_to_task(task, asked),
+            (None, Some(call)) => self.put(call, asked),
+            (None, None) => self.hold_question(asked),
         }
     }
 
@@ -56,6 +59,9 @@ impl LegacyLane {
         let Err(required) = question.allowed_by(&self.options.capabilities) else {
             return;
         };
+        if self.task_of(request).is_some() {
+            return;
+        }
         let call = self.call_of_task(request).or_else(|| self.likely_call());
         let waits = call.filter(|id| self.calls.get(id).is_some_and(|call| call.client.is_some()));
         let cancelled = waits.and_then(|id| self.cancel(id, "the client cannot answer the question"));
@@ -66,8 +72,7 @@ impl LegacyLane {
     }
 
     fn call_of_task(&self, request: Message<'_>) -> Option<u64> {
-        let (bytes, meta) = (request.bytes(), request.envelope().meta_range()?);
-        let task = member_text(bytes, member(bytes, meta, META_RELATED_TASK)?, "taskId")?;
+        let task = related_task(request)?;
         self.calls.iter().find(|(_, call)| call.stage.is_task(&task)).map(|(id, _)| *id)
     }
 
@@ -85,11 +90,8 @@ impl LegacyLane {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        let bytes: usize = call.questions.iter().map(|asked| asked.question.params().len()).sum();
-        let size = asked.question.params().len();
-        if call.questions.len() >= QUESTIONS_MAX || bytes + size > QUESTION_BYTES_MAX {
-            let text = "too many questions are open for this call";
-            return self.send(error_response(&asked.id, code::INTERNAL_ERROR, text, None).into());
+        if !has_room(&call.questions, &asked) {
+            return self.too_many(&asked);
         }
         while call.questions.iter().any(|other| other.key == asked.key) {
             asked.key.push('_');
@@ -100,6 +102,11 @@ impl LegacyLane {
         if first {
             self.arm(LaneTimer::Gather(id), GATHER_MS);
         }
+    }
+
+    pub(super) fn too_many(&mut self, asked: &Asked) {
+        let text = "too many questions are open for this call";
+        self.send(error_response(&asked.id, code::INTERNAL_ERROR, text, None).into());
     }
 
     /// Finds a place for a question whose call has ended.
@@ -153,6 +160,7 @@ impl LegacyLane {
         for call in self.calls.values_mut() {
             call.questions.retain(|asked| canonical_id(&asked.id) != id);
         }
+        self.withdrawn_from_tasks(&id);
         let held = self.unsolicited.iter().find(|(_, held)| canonical_id(&held.0.id) == id);
         if let Some(number) = held.map(|(number, _)| *number) {
             self.unsolicited.remove(&number);
@@ -168,6 +176,9 @@ impl LegacyLane {
 
     /// The questions of a call are complete, as far as one can tell.
     pub(super) fn gathered(&mut self, id: u64) {
+        if self.announced(id) {
+            return;
+        }
         let ready = |call: &Call| call.client.is_some() && !call.questions.is_empty();
         if !self.calls.get(&id).is_some_and(ready) {
             return;
@@ -234,6 +245,18 @@ impl LegacyLane {
         let answer = InputRequired { id: client.id.clone(), requests: requests.into(), meta, state };
         self.outbox.push(LaneOutput::Suspend { exchange: client.exchange, answer });
     }
+}
+
+/// The task that a request of the server belongs to.
+pub(super) fn related_task(request: Message<'_>) -> Option<Cow<'_, str>> {
+    let (bytes, meta) = (request.bytes(), request.envelope().meta_range()?);
+    member_text(bytes, member(bytes, meta, META_RELATED_TASK)?, "taskId")
+}
+
+/// Whether a question may be kept beside others.
+pub(super) fn has_room(questions: &[Asked], asked: &Asked) -> bool {
+    let bytes: usize = questions.iter().map(|asked| asked.question.params().len()).sum();
+    questions.len() < QUESTIONS_MAX && bytes + asked.question.params().len() <= QUESTION_BYTES_MAX
 }
 
 /// The name of a question: the server's id, so that a server that cares can choose it.

@@ -9,11 +9,11 @@ use super::tasking::Stage;
 use super::{LaneTimer, LegacyLane, Phase, Wire};
 use crate::bridge::capabilities::ClientCapabilities;
 use crate::bridge::error_map::{self, code_of};
-use crate::bridge::failure::{self, Reason};
+use crate::bridge::failure::Reason;
 use crate::bridge::level::Level;
 use crate::bridge::limits::CALLS_MAX;
 use crate::bridge::message::{Exchange, Message, Owned};
-use crate::bridge::request::{self, ToLegacy};
+use crate::bridge::request::{self, TaskWish, ToLegacy};
 use crate::bridge::result;
 use crate::envelope::Kind;
 use crate::refusal::code;
@@ -59,25 +59,39 @@ impl Waiting {
 
 impl LegacyLane {
     pub(super) fn start(&mut self, exchange: Exchange, request: Message<'_>) {
-        let client = Waiting::of(exchange, request);
-        if self.calls.len() >= CALLS_MAX {
-            return self.fail(exchange, &client.id, Reason::LaneUnavailable);
-        }
         let interactive = methods::is_multi_round_trip(request.method());
+        let Some(id) = self.enter(exchange, request, Stage::Plain) else {
+            return;
+        };
         if interactive && std::mem::take(&mut self.roots_owed) {
             // The server asks again, and now somebody is there to answer.
             self.send(compose::notification(methods::ROOTS_LIST_CHANGED, None).into());
         }
+        let level = Waiting::of(exchange, request).level;
+        if !self.waits_for_level(id, level) {
+            self.send_first(id);
+        }
+        self.arm(LaneTimer::Call(id), self.options.call_timeout_ms);
+        if interactive {
+            self.adopt(id);
+        }
+    }
+
+    /// Makes a call of a request, if there is room for one.
+    pub(super) fn enter(&mut self, exchange: Exchange, request: Message<'_>, stage: Stage) -> Option<u64> {
+        if self.calls.len() >= CALLS_MAX {
+            self.fail(exchange, &request.id(), Reason::LaneUnavailable);
+            return None;
+        }
         let id = self.next;
         self.next += 1;
-        let level = client.level;
         let call = Call {
             request: request.into(),
-            interactive,
+            interactive: methods::is_multi_round_trip(request.method()),
             capabilities: ClientCapabilities::of_modern(request),
             wire: None,
-            stage: Stage::Plain,
-            client: Some(client),
+            stage,
+            client: Some(Waiting::of(exchange, request)),
             questions: Vec::new(),
             round: 0,
             outcome: None,
@@ -86,17 +100,25 @@ impl LegacyLane {
         };
         self.calls.insert(id, call);
         self.exchanges.insert(exchange, id);
-        if !self.waits_for_level(id, level) {
-            self.send_call(id, false);
+        Some(id)
+    }
+
+    /// Sends a call for the first time, as a task if it can be one and its client can look at it.
+    pub(super) fn send_first(&mut self, id: u64) {
+        if self.waits_for_tools(id) {
+            return;
         }
-        self.arm(LaneTimer::Call(id), self.options.call_timeout_ms);
-        if interactive {
-            self.adopt(id);
+        match self.calls.get_mut(&id) {
+            Some(call) if self.toolbox.makes_task(call) => {
+                call.stage = Stage::Creating;
+                self.send_call(id, TaskWish::Handed);
+            }
+            _ => self.send_call(id, TaskWish::None),
         }
     }
 
     /// Sends the request of a call to the server, under a new id.
-    pub(super) fn send_call(&mut self, id: u64, as_task: bool) {
+    pub(super) fn send_call(&mut self, id: u64, task: TaskWish) {
         let server = match &self.phase {
             Phase::Open(profile) => profile.revision,
             _ => Revision::LATEST_LEGACY,
@@ -107,7 +129,7 @@ impl LegacyLane {
         let wire = self.next;
         call.wire = Some(wire);
         // Progress is told by the number of the call, whatever request it is on by now.
-        let how = ToLegacy { id: wire, token: id, as_task, server };
+        let how = ToLegacy { id: wire, token: id, task, server };
         let sent = request::to_legacy(call.request.lend(), how);
         self.mint(Wire::Call(id));
         self.send(sent);
@@ -147,6 +169,9 @@ impl LegacyLane {
     fn reply(&mut self, client: &Waiting, call: &Call, response: Message<'_>) {
         let request = call.request.lend();
         let (method, exchange) = (request.method(), client.exchange);
+        if self.hand_over(client, call, response) {
+            return;
+        }
         if response.kind() == Kind::Response {
             let info = self.profile().map(|profile| profile.info_member()).unwrap_or_default();
             return match result::to_modern(response, method, &client.id, &info) {
@@ -192,7 +217,12 @@ impl LegacyLane {
             (Stage::Polling(task) | Stage::Fetching(task), _) if call.outcome.is_none() => {
                 self.ask_server(Wire::Ignored, methods::TASKS_CANCEL, &task.params());
             }
-            (_, Some(wire)) => self.send(compose::cancelled(wire.to_string().as_bytes(), reason).into()),
+            (stage, Some(wire)) => {
+                if matches!(stage, Stage::Creating) {
+                    self.wires.insert(wire, Wire::Orphan);
+                }
+                self.send(compose::cancelled(wire.to_string().as_bytes(), reason).into());
+            }
             _ => {}
         }
         Some(call)
@@ -222,16 +252,5 @@ impl LegacyLane {
                 self.fail(client.exchange, &client.id, reason);
             }
         }
-    }
-
-    /// Tasks are not offered across eras, so no id of one can be known.
-    pub(super) fn refuse_task(&mut self, exchange: Exchange, request: Message<'_>) {
-        let id = request.id();
-        if !ClientCapabilities::of_modern(request).tasks {
-            let required = crate::bridge::capabilities::required_tasks();
-            return self.answer(exchange, 400, failure::missing_capability(&id, &required));
-        }
-        let unknown = crate::refusal::error_response(&id, code::INVALID_PARAMS, "unknown taskId", None);
-        self.answer(exchange, 200, unknown.into());
     }
 }

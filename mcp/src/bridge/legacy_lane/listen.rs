@@ -4,13 +4,14 @@
 use bytes::Bytes;
 
 use super::{LaneOutput, LaneTimer, LegacyLane, ListKind, Wire};
+use crate::bridge::capabilities::{ClientCapabilities, required_tasks};
 use crate::bridge::edits::{Edits, joined, object, pair, quoted};
-use crate::bridge::failure::Reason;
+use crate::bridge::failure::{self, Reason};
 use crate::bridge::filter::Filter;
 use crate::bridge::limits::{ACKNOWLEDGE_MS, LISTENS_MAX, SUBSCRIPTIONS_MAX};
 use crate::bridge::message::{Exchange, Message};
 use crate::envelope::META_SUBSCRIPTION_ID;
-use crate::object::member_text;
+use crate::object::{member, member_text};
 use crate::{compose, methods};
 
 /// One open `subscriptions/listen`.
@@ -33,6 +34,10 @@ impl LegacyLane {
             let message = Reason::InvalidInput.answer(&id, "params.notifications must be an object");
             return self.answer(exchange, 200, message);
         };
+        // Which lane a task is on is for the driver to know: they are looked at, and not told of here.
+        if member(asked, 0..asked.len(), "taskIds").is_some() && !ClientCapabilities::of_modern(request).tasks {
+            return self.answer(exchange, 400, failure::missing_capability(&id, &required_tasks()));
+        }
         if self.listens.len() >= LISTENS_MAX {
             return self.fail(exchange, &id, Reason::LaneUnavailable);
         }
@@ -154,6 +159,9 @@ impl LegacyLane {
 
     pub(super) fn changed(&mut self, kind: ListKind, notification: Message<'_>) {
         self.outbox.push(LaneOutput::Changed(kind));
+        if kind == ListKind::Tools {
+            self.toolbox.outdate();
+        }
         let method = notification.method();
         self.publish(notification, |filter| filter.wants(method));
     }

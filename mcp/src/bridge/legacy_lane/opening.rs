@@ -74,6 +74,7 @@ impl LegacyLane {
             }
         }
         self.lose_calls(reason);
+        self.lose_tasks();
         self.lose_questions();
         self.end_listens();
         self.wires.clear();

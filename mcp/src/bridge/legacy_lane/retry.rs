@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::asking::Asked;
 use super::call::Waiting;
+use super::tasking::Stage;
 use super::{LaneTimer, LegacyLane};
 use crate::bridge::capabilities::ClientCapabilities;
 use crate::bridge::failure::{self, Reason};
-
 use crate::bridge::message::{Exchange, Message};
 use crate::bridge::question::{QuestionKind, action, answer_to};
 use crate::bridge::state::{Fingerprint, RequestState, Resume};
@@ -27,6 +27,8 @@ impl LegacyLane {
             }
             Resume::With(RequestState::Resend { .. }) | Resume::Invalid => Err(Reason::InvalidRequestState),
             Resume::Lost => Err(Reason::InteractionLost),
+            // The driver gives these to requests about tasks only.
+            Resume::Task(_) => Err(Reason::InvalidRequestState),
         };
         match resumed {
             Ok(()) => {}
@@ -49,7 +51,9 @@ impl LegacyLane {
             });
         };
         let capabilities = ClientCapabilities::of_modern(request);
-        let covered = || call.questions.iter().all(|asked| asked.question.allowed_by(&capabilities).is_ok());
+        let tasks = capabilities.tasks || !matches!(call.stage, Stage::Creating);
+        let covered =
+            || tasks && call.questions.iter().all(|asked| asked.question.allowed_by(&capabilities).is_ok());
         let fits = call.client.is_none() && call.round == round && of == Fingerprint::of(request);
         if fits && covered() { Ok(id) } else { Err(Reason::InvalidRequestState) }
     }
@@ -58,26 +62,24 @@ impl LegacyLane {
     fn feed(&mut self, id: u64, exchange: Exchange, request: Message<'_>) -> Result<(), Reason> {
         let responses = request.param("inputResponses").unwrap_or(b"{}");
         let call = self.calls.get_mut(&id).ok_or(Reason::InteractionExpired)?;
-        let answer = |key: &str| answer_to(responses, key);
-        let good = |asked: &Asked| answer(&asked.key).is_none_or(|given| asked.question.accepts(given));
-        if responses.first() != Some(&b'{') || !call.questions.iter().all(good) {
-            return Err(Reason::InvalidInput);
-        }
-        let (given, open): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut call.questions).into_iter().partition(|asked| answer(&asked.key).is_some());
-        call.questions = open;
+        let given = take_answers(&mut call.questions, responses)?;
         call.client = Some(Waiting::of(exchange, request));
         self.exchanges.insert(exchange, id);
         self.disarm(LaneTimer::Suspension(id));
-        for asked in given {
-            let given = answer(&asked.key).unwrap_or(b"{}");
-            if asked.question.kind() == QuestionKind::Roots && !self.options.shared {
-                self.roots = Some(Bytes::copy_from_slice(given));
-            }
-            self.send(compose::response(&asked.id, given).into());
-        }
+        self.give(given);
         self.go_on(id);
         Ok(())
+    }
+
+    /// Gives answers to the server.
+    pub(super) fn give(&mut self, answers: Vec<(Asked, Bytes)>) {
+        for (asked, given) in answers {
+            let message = compose::response(&asked.id, &given);
+            if asked.question.kind() == QuestionKind::Roots && !self.options.shared {
+                self.roots = Some(given);
+            }
+            self.send(message.into());
+        }
     }
 
     /// A client waits again for a call that was suspended.
@@ -121,4 +123,27 @@ impl LegacyLane {
         };
         self.answer(exchange, 200, message);
     }
+}
+
+/// Takes the questions out that `responses` answers, with the answers.
+///
+/// # Errors
+/// One of the answers is malformed; nothing was taken out.
+pub(super) fn take_answers(
+    questions: &mut Vec<Asked>,
+    responses: &[u8],
+) -> Result<Vec<(Asked, Bytes)>, Reason> {
+    let answer = |asked: &Asked| answer_to(responses, &asked.key);
+    let good = |asked: &Asked| answer(asked).is_none_or(|given| asked.question.accepts(given));
+    if responses.first() != Some(&b'{') || !questions.iter().all(good) {
+        return Err(Reason::InvalidInput);
+    }
+    let (given, open): (Vec<_>, Vec<_>) =
+        std::mem::take(questions).into_iter().partition(|asked| answer(asked).is_some());
+    *questions = open;
+    let with_answer = |asked: Asked| {
+        let given = Bytes::copy_from_slice(answer(&asked).unwrap_or(b"{}"));
+        (asked, given)
+    };
+    Ok(given.into_iter().map(with_answer).collect())
 }

@@ -1,10 +1,13 @@
 //! Tools that a legacy server offers as tasks only: called as such, looked at until they are done, and
 //! answered as if nothing had happened.
 
+use bytes::Bytes;
+
 use super::{LaneTimer, LegacyLane, Wire};
 use crate::bridge::edits::{joined, object, pair, quoted};
 use crate::bridge::error_map::code_of;
 use crate::bridge::message::Message;
+use crate::bridge::request::TaskWish;
 use crate::bridge::task::{Task, TaskStatus};
 use crate::refusal::code;
 use crate::{compose, methods};
@@ -19,6 +22,13 @@ pub(super) enum Stage {
     Polling(Polled),
     /// Its result was asked for; questions of the server come meanwhile.
     Fetching(Polled),
+    /// A client looks at a task of its own, or wants it cancelled.
+    Looking(u64),
+    Cancelling(u64),
+    /// As before, and the task has questions that have not come yet.
+    Announced(u64, Bytes),
+    /// As before, and the task is over and its result has not come yet. The server's own task object.
+    Ending(u64, Bytes),
 }
 
 /// A task, and what its client has heard of it.
@@ -48,15 +58,33 @@ impl LegacyLane {
         };
         match std::mem::replace(&mut call.stage, Stage::Plain) {
             Stage::Plain => self.needs_task(id, response),
-            Stage::Creating => {
-                let task = response.result_member("task").and_then(Task::read);
-                task.is_some_and(|task| self.watch(id, Polled { task, told: 0 }))
-            }
+            Stage::Creating => match response.result_member("task").and_then(Task::read) {
+                // Whoever can look at a task gets it as the answer.
+                Some(_) if call.capabilities.tasks => {
+                    call.stage = Stage::Creating;
+                    false
+                }
+                Some(task) => self.watch(id, Polled { task, told: 0 }),
+                None => false,
+            },
             Stage::Polling(polled) => {
                 let task = response.result_object().and_then(|at| Task::read(&response.bytes()[at]));
                 task.is_some_and(|task| self.watch(id, Polled { task, ..polled }))
             }
             Stage::Fetching(_) => false,
+            Stage::Looking(task) => {
+                self.looked(id, task, response);
+                true
+            }
+            Stage::Cancelling(task) => {
+                self.task_cancelled(id, task);
+                true
+            }
+            // Nothing of theirs is on its way.
+            stage @ (Stage::Announced(..) | Stage::Ending(..)) => {
+                call.stage = stage;
+                true
+            }
         }
     }
 
@@ -71,7 +99,8 @@ impl LegacyLane {
             return false;
         }
         call.stage = Stage::Creating;
-        self.send_call(id, true);
+        let task = if call.capabilities.tasks { TaskWish::Handed } else { TaskWish::Driven };
+        self.send_call(id, task);
         true
     }
 
@@ -105,7 +134,7 @@ impl LegacyLane {
         }
     }
 
-    fn look(&mut self, id: u64, method: &str, params: &[u8]) {
+    pub(super) fn look(&mut self, id: u64, method: &str, params: &[u8]) {
         let wire = self.ask_server(Wire::Call(id), method, params);
         if let Some(call) = self.calls.get_mut(&id) {
             call.wire = Some(wire);

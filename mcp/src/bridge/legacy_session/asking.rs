@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::call::Call;
 use super::{LegacySession, SessionOutput, SessionTimer};
 use crate::bridge::downlevel::{self, Adapted};
 use crate::bridge::limits::ANSWER_MS;
@@ -67,7 +68,8 @@ impl LegacySession {
             (Some(answer), _) => Ask { key, number, question, answer: Some(answer) },
             (None, Adapted::Answered(answer)) => Ask { key, number, question, answer: Some(answer.to_vec()) },
             (None, Adapted::Ask(adapted)) => {
-                let message = adapted.request(&self.ask_id(number));
+                let task = self.calls.get(&id).and_then(Call::task_name);
+                let message = adapted.request(&self.ask_id(number), task.as_deref());
                 self.asks.insert(number, id);
                 self.outbox.push(SessionOutput::Client { exchange, message });
                 self.arm(SessionTimer::Answer(number), ANSWER_MS);
@@ -97,6 +99,8 @@ impl LegacySession {
                 self.answered_if_all(id);
             }
             None if response.kind() == Kind::Error => {
+                // The server cannot be told that; without the answer the task comes to nothing.
+                self.cancel_looked_at(id);
                 let said = response.error_member("message").and_then(json::text).unwrap_or_default();
                 self.fail_for_input(id, &format!("the client answered {method} with an error: {said}"), None);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::asking::Ask;
+use super::handed::About;
 use super::rounds::Repeat;
 use super::tasking::Polled;
 use super::{LegacySession, SessionOutput, SessionTimer, Wire, words};
@@ -41,7 +42,11 @@ pub(super) struct Call {
     pub repeat: Repeat,
     /// The server wants to answer with a task.
     pub with_tasks: bool,
+    /// The client wants a task for an answer, for so long.
+    pub wants_task: Option<u64>,
     pub task: Option<Polled>,
+    /// It is about a task that the client has had before.
+    pub about: Option<About>,
     /// The server tells of progress itself.
     pub progresses: bool,
     /// Questions of the task that were put to the client.
@@ -52,13 +57,46 @@ impl Call {
     pub fn id(&self) -> Bytes {
         self.request.lend().id()
     }
+
+    /// What the client calls the task whose result it waits for; a JSON string.
+    pub fn task_name(&self) -> Option<Bytes> {
+        let request = self.request.lend();
+        let name = request.param("taskId").filter(|_| self.about.is_some())?;
+        Some(request.bytes().slice_ref(name))
+    }
+
+    /// The request that the server sees the result of.
+    pub fn method(&self) -> &str {
+        match self.request.lend().method() {
+            methods::TASKS_RESULT => methods::TOOLS_CALL,
+            method => method,
+        }
+    }
 }
 
 impl LegacySession {
     pub(super) fn start(&mut self, exchange: Exchange, request: Message<'_>, can_be_asked: bool) {
+        let wants_task = self.wants_task(request);
+        if let Some(id) = self.enter(exchange, request, can_be_asked) {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.with_tasks = wants_task.is_some();
+                call.wants_task = wants_task;
+            }
+            self.send_round(id, None);
+        }
+    }
+
+    /// Makes a call of a request, if there is room for one.
+    pub(super) fn enter(
+        &mut self,
+        exchange: Exchange,
+        request: Message<'_>,
+        can_be_asked: bool,
+    ) -> Option<u64> {
         if self.calls.len() >= CALLS_MAX {
             let reason = Reason::LaneUnavailable;
-            return self.answer(exchange, reason.answer(&request.id(), words(reason)));
+            self.answer(exchange, reason.answer(&request.id(), words(reason)));
+            return None;
         }
         let call = Call {
             exchange,
@@ -71,14 +109,16 @@ impl LegacySession {
             asks: Vec::new(),
             repeat: Repeat::default(),
             with_tasks: false,
+            wants_task: None,
             task: None,
+            about: None,
             progresses: false,
             asked_for_task: BTreeSet::new(),
         };
         let id = self.next;
         self.next += 1;
         self.calls.insert(id, call);
-        self.send_round(id, None);
+        Some(id)
     }
 
     /// Sends the request of a call, with what this round adds to it.
@@ -119,12 +159,16 @@ impl LegacySession {
         if call.task.is_some() {
             return self.task_told(id, response);
         }
+        if call.about.is_some() {
+            return self.looked(id, response);
+        }
         if response.kind() == Kind::Error {
             return self.refused(id, response);
         }
         match response.envelope().result_type(response.bytes()).as_deref() {
             None | Some("complete") => self.complete(id, response),
             Some("input_required") => self.input_required(id, response),
+            Some("task") if call.wants_task.is_some() => self.hand_over(id, response),
             Some("task") if call.with_tasks => self.task_created(id, response),
             Some(_) => self.fail_call(id, Reason::ProtocolViolation),
         }
@@ -152,16 +196,33 @@ impl LegacySession {
         let Some(call) = self.forget(id) else {
             return;
         };
-        let request = call.request.lend();
+        let method = call.method();
         let client = self.client.as_ref().map_or(Revision::LATEST_LEGACY, |client| client.seed.revision);
-        let translated = result::to_legacy(response, request.method(), &request.id());
-        let message = translated.map(|message| match Owned::scan(message.clone()) {
-            Ok(owned) => downlevel::response(owned.lend(), request.method(), client).unwrap_or(message),
-            Err(_) => message,
-        });
-        let reason = Reason::ProtocolViolation;
-        let message = message.unwrap_or_else(|| reason.answer(&request.id(), words(reason)));
-        self.answer(call.exchange, message);
+        let translated = result::to_legacy(response, method, &call.id());
+        let message = translated
+            .map(|message| changed(message, |message| downlevel::response(message, method, client)))
+            .map(|message| match call.task_name() {
+                Some(name) => changed(message, |message| result::of_task(message, &name)),
+                None if method == methods::TOOLS_LIST && self.offers_tasks() => {
+                    changed(message, result::with_task_support)
+                }
+                None => message,
+            });
+        match message {
+            Some(message) => self.answer_or_keep(&call, message),
+            None => {
+                let reason = Reason::ProtocolViolation;
+                self.answer(call.exchange, reason.answer(&call.id(), words(reason)));
+            }
+        }
+    }
+
+    /// Answers a call with its result. A client that wants a task gets it as one.
+    fn answer_or_keep(&mut self, call: &Call, message: Bytes) {
+        match call.wants_task {
+            Some(ttl_ms) => self.keep_result(call, ttl_ms, message),
+            None => self.answer(call.exchange, message),
+        }
     }
 
     /// The call fails by the server's or the gateway's fault.
@@ -177,11 +238,16 @@ impl LegacySession {
         let Some(call) = self.forget(id) else {
             return;
         };
-        let message = match call.request.lend().method() {
-            methods::TOOLS_CALL => failure::tool_error(&call.id(), why, false),
-            _ => error_response(&call.id(), code::INVALID_PARAMS, why, data).into(),
-        };
-        self.answer(call.exchange, message);
+        match call.request.lend().method() {
+            methods::TOOLS_CALL => {
+                let message = failure::tool_error(&call.id(), why, false);
+                self.answer_or_keep(&call, message);
+            }
+            _ => {
+                let message = error_response(&call.id(), code::INVALID_PARAMS, why, data);
+                self.answer(call.exchange, message.into());
+            }
+        }
     }
 
     /// What the server tells of a call before it answers.
@@ -251,6 +317,12 @@ impl LegacySession {
         }
         Some(call)
     }
+}
+
+/// What `change` makes of a message, if it makes anything of it.
+fn changed(message: Bytes, change: impl FnOnce(Message<'_>) -> Option<Bytes>) -> Bytes {
+    let scanned = Owned::scan(message.clone()).ok();
+    scanned.and_then(|scanned| change(scanned.lend())).unwrap_or(message)
 }
 
 /// Whether the server would answer with a task, if only it might.

@@ -19,11 +19,17 @@ pub(super) struct Polled {
     updating: bool,
 }
 
+impl Polled {
+    pub fn new(task: Task) -> Self {
+        Self { task, told: 0, updating: false }
+    }
+}
+
 impl LegacySession {
     pub(super) fn task_created(&mut self, id: u64, response: Message<'_>) {
         let task = response.result_object().and_then(|at| Task::read(&response.bytes()[at]));
         match task {
-            Some(task) => self.watch(id, Polled { task, told: 0, updating: false }),
+            Some(task) => self.watch(id, Polled::new(task)),
             None => self.fail_call(id, Reason::ProtocolViolation),
         }
     }
@@ -103,7 +109,7 @@ impl LegacySession {
         };
         polled.updating = true;
         let members = joined(&[&polled.task.id_member(), &pair("inputResponses", responses)]);
-        self.about_task(id, methods::TASKS_UPDATE, &members);
+        self.ask_about(id, methods::TASKS_UPDATE, &members);
     }
 
     /// Looks again after the pause that the server wants.
@@ -121,27 +127,38 @@ impl LegacySession {
         let due = self.calls.get(&id).filter(|call| call.wire.is_none() && call.asks.is_empty());
         let member = due.and_then(|call| call.task.as_ref()).map(|polled| polled.task.id_member());
         if let Some(member) = member {
-            self.about_task(id, methods::TASKS_GET, &member);
+            self.ask_about(id, methods::TASKS_GET, &member);
         }
     }
 
-    fn about_task(&mut self, id: u64, method: &str, members: &[u8]) {
+    pub(super) fn ask_about(&mut self, id: u64, method: &str, members: &[u8]) {
         let wire = self.send(Wire::Call(id), true, |number, client| {
             compose::request(number.to_string().as_bytes(), method, Some(&client.params(members))).into()
         });
         self.waits_on(id, wire);
     }
 
-    /// Nobody wants the outcome of a task any more.
+    /// Nobody wants the outcome of a task any more. One that the client looks at itself, it may look at again.
     pub(super) fn cancel_task(&mut self, id: u64) {
-        let task = self.calls.get_mut(&id).and_then(|call| call.task.take());
-        if let Some(polled) = task {
-            let member = polled.task.id_member();
-            self.send(Wire::Ignored, true, |number, client| {
-                let params = client.params(&member);
-                compose::request(number.to_string().as_bytes(), methods::TASKS_CANCEL, Some(&params)).into()
-            });
+        let call = self.calls.get_mut(&id).filter(|call| call.about.is_none());
+        if let Some(polled) = call.and_then(|call| call.task.take()) {
+            self.drop_task(&polled);
         }
+    }
+
+    pub(super) fn cancel_looked_at(&mut self, id: u64) {
+        let call = self.calls.get_mut(&id).filter(|call| call.about.is_some());
+        if let Some(polled) = call.and_then(|call| call.task.take()) {
+            self.drop_task(&polled);
+        }
+    }
+
+    fn drop_task(&mut self, polled: &Polled) {
+        let member = polled.task.id_member();
+        self.send(Wire::Ignored, true, |number, client| {
+            let params = client.params(&member);
+            compose::request(number.to_string().as_bytes(), methods::TASKS_CANCEL, Some(&params)).into()
+        });
     }
 
     /// What a server says about the state of a task is progress, unless it counts that itself.

@@ -106,6 +106,11 @@ impl Driver {
                     self.exchanges.last(exchange, &sent);
                     did.did(format_args!("suspend c{} {}", exchange.0, message(&sent)));
                 }
+                LaneOutput::Created { exchange, answer } => {
+                    self.exchanges.last(exchange);
+                    let sent = answer.answer(&answer.task.to_string());
+                    did.did(format_args!("created c{} {}", exchange.0, message(&sent)));
+                }
                 LaneOutput::Arm { timer, after_ms } => {
                     self.timers.arm(timer, after_ms);
                     did.did(format_args!("arm {timer:?} {after_ms}"));
@@ -128,8 +133,12 @@ impl Driver {
     }
 }
 
-/// A driver would open the seal; here the state is not sealed.
+/// A driver would open the seal; here neither states nor tasks are sealed.
 fn opened(request: Message<'_>) -> Resume {
+    if let Some(raw) = request.param("taskId") {
+        let number = json::text(raw).and_then(|text| text.parse().ok());
+        return number.map_or(Resume::Invalid, Resume::Task);
+    }
     match request.param("requestState") {
         None => Resume::First,
         Some(raw) => {

@@ -6,9 +6,13 @@ use super::checks::{Exchanges, Peer, Timers, message};
 use super::{Step, Transcript, steps};
 use crate::bridge::failure::Reason;
 use crate::bridge::legacy_session::{LegacySession, SessionOptions, SessionOutput, SessionTimer};
-use crate::bridge::message::Exchange;
+use crate::bridge::message::{Exchange, Message};
+use crate::bridge::state::{NewTaskKind, TaskHandle};
 use crate::envelope::{Envelope, Kind, ScanLimits};
-use crate::methods;
+use crate::{json, methods};
+
+/// The time of every script.
+const NOW_MS: u64 = 1_000_000_000_000;
 
 struct Driver {
     session: LegacySession,
@@ -17,6 +21,8 @@ struct Driver {
     timers: Timers<SessionTimer>,
     /// Requests upstream that wait for a response.
     wires: BTreeSet<u64>,
+    /// Those that may be a last word, which nothing takes back.
+    parting: BTreeSet<u64>,
     transcript: Transcript,
 }
 
@@ -32,6 +38,7 @@ pub(super) fn run(script: &[u8]) -> String {
         client: Peer::default(),
         timers: Timers::new(),
         wires: BTreeSet::new(),
+        parting: BTreeSet::new(),
         transcript: Transcript::default(),
     };
     for (line, step) in steps(script) {
@@ -49,7 +56,7 @@ impl Driver {
             ('c', Some(number), Some(sent))
                 if sent.kind() == Kind::Request && self.exchanges.begin(Exchange(number), sent) =>
             {
-                self.session.request(Exchange(number), sent, true);
+                self.session.request(Exchange(number), sent, true, opened(sent));
             }
             ('n', None, Some(sent)) if sent.kind() == Kind::Notification => self.session.notify(sent),
             ('r', None, Some(sent)) if sent.method().is_empty() => self.session.response(sent),
@@ -83,9 +90,12 @@ impl Driver {
             let did = &mut self.transcript;
             match output {
                 SessionOutput::Upstream { wire, message: sent, endless } => {
-                    let parting = Envelope::scan(&sent, &ScanLimits::default())
+                    assert!(self.wires.insert(wire), "request {wire} is sent twice");
+                    let cancels = Envelope::scan(&sent, &ScanLimits::default())
                         .is_ok_and(|envelope| envelope.method(&sent) == Some(methods::TASKS_CANCEL));
-                    assert!(parting || self.wires.insert(wire), "request {wire} is sent twice");
+                    if cancels {
+                        self.parting.insert(wire);
+                    }
                     let kind = if endless { "listen" } else { "up" };
                     did.did(format_args!("{kind} u{wire} {}", message(&sent)));
                 }
@@ -101,6 +111,11 @@ impl Driver {
                 SessionOutput::Answer { exchange, message: sent } => {
                     self.exchanges.last(exchange, &sent);
                     did.did(format_args!("answer c{} {}", exchange.0, message(&sent)));
+                }
+                SessionOutput::Created { exchange, answer } => {
+                    self.exchanges.last(exchange);
+                    let sent = answer.answer(&sealed(&answer.kind), NOW_MS);
+                    did.did(format_args!("created c{} {}", exchange.0, message(&sent)));
                 }
                 SessionOutput::Drop { exchange } => {
                     self.exchanges.dropped(exchange);
@@ -126,7 +141,29 @@ impl Driver {
         self.session.close();
         self.settle();
         assert_eq!(self.session.calls(), 0, "a closed session still has calls");
-        assert!(self.wires.is_empty(), "a closed session still waits for {:?}", self.wires);
+        let open: Vec<_> = self.wires.difference(&self.parting).collect();
+        assert!(open.is_empty(), "a closed session still waits for {open:?}");
         transcript.0
+    }
+}
+
+/// Names of tasks: `=T` is the server's `T`, and `7` a result of the session's own.
+fn sealed(kind: &NewTaskKind) -> String {
+    match kind {
+        NewTaskKind::Upstream { task, .. } => format!("={task}"),
+        NewTaskKind::Own(number) => number.to_string(),
+    }
+}
+
+/// A driver would open the seal; here tasks are not sealed.
+fn opened(request: Message<'_>) -> TaskHandle {
+    let Some(name) = request.param("taskId").and_then(json::text) else {
+        return TaskHandle::None;
+    };
+    match name.strip_prefix('=') {
+        Some(task) => TaskHandle::Upstream(task.to_owned()),
+        None => name
+            .parse()
+            .map_or(TaskHandle::None, |number| TaskHandle::Own { number, created_ms: NOW_MS }),
     }
 }

@@ -313,6 +313,7 @@ impl House {
                 }
                 LaneOutput::Client { .. } => panic!("nobody asked for notifications"),
                 LaneOutput::Opened | LaneOutput::Changed(_) => {}
+                LaneOutput::Created { .. } => panic!("nobody knows of tasks"),
                 LaneOutput::Contradicted | LaneOutput::Closed => panic!("the lane is closed"),
             }
         }

@@ -89,7 +89,7 @@ impl House {
         let initialize = json!({ "jsonrpc": "2.0", "id": "init", "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} },
             "clientInfo": { "name": "c", "version": "1" } } });
-        house.session.request(Exchange(1_000), scan(&initialize).lend(), true);
+        house.session.request(Exchange(1_000), scan(&initialize).lend(), true, TaskHandle::None);
         house.settle();
         house.take(Move::Up);
         house.take(Move::Down);
@@ -130,7 +130,7 @@ impl House {
                 self.started += 1;
                 let request = json!({ "jsonrpc": "2.0", "id": at, "method": "tools/call",
                                       "params": { "name": "work", "arguments": { "call": at } } });
-                self.session.request(Exchange(at as u64), scan(&request).lend(), true);
+                self.session.request(Exchange(at as u64), scan(&request).lend(), true, TaskHandle::None);
             }
             Move::Up => {
                 let (wire, message) = self.up.pop_front().expect("a message");
@@ -236,6 +236,7 @@ impl House {
                     assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON")["revision"], "2025-11-25");
                 }
                 SessionOutput::General(_) => panic!("nobody listens"),
+                SessionOutput::Created { .. } => panic!("nobody wants a task"),
             }
         }
     }

@@ -1,0 +1,46 @@
+//! Tasks of handshake servers, looked at through another node than the one that keeps them.
+
+use anyhow::{Context, Result};
+use omcp_tests::harness::client::Modern;
+use omcp_tests::harness::wait::{self, holds};
+use serde_json::{Value, json};
+
+use super::House;
+
+fn able(mut params: Value) -> Value {
+    let able = json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    params["_meta"] = json!({ "io.modelcontextprotocol/clientCapabilities": able });
+    params
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_looked_at_through_any_node() -> Result<()> {
+    let mut house = House::build().await;
+    for backend in ["legacy-stdio", "http", "sse"] {
+        let client = Modern::new(&house.endpoint(0, backend));
+        let made = client.request("tools/call", able(json!({ "name": "confirm_delete" }))).await?;
+        let task = made["taskId"].as_str().context("a task")?;
+        let there = client.at(&house.endpoint(1, backend));
+        let until = async |status: &str| {
+            wait::until(status, async || {
+                let told = there.request("tasks/get", able(json!({ "taskId": task }))).await;
+                let told = told.map_err(|error| format!("{error:#}"))?;
+                holds(told["status"] == status, told.to_string())
+            })
+            .await;
+        };
+        until("input_required").await;
+        let answer = json!({ "action": "accept", "content": { "confirm": true } });
+        let update = json!({ "taskId": task, "inputResponses": { "confirm": answer } });
+        client.at(&house.endpoint(2, backend)).request("tasks/update", able(update)).await?;
+        until("completed").await;
+    }
+    let client = Modern::new(&house.endpoint(0, "legacy-stdio"));
+    let slow = json!({ "name": "slow_compute", "arguments": { "seconds": 60 } });
+    let made = client.request("tools/call", able(slow)).await?;
+    house.cluster.nodes[0].kill();
+    let there = client.at(&house.endpoint(1, "legacy-stdio"));
+    let mut exchange = there.open("tasks/get", able(json!({ "taskId": made["taskId"] }))).await?;
+    assert_eq!(exchange.error().await?["code"], -32602);
+    Ok(())
+}
