@@ -102,11 +102,11 @@ impl Task {
 /// The members of the task object `raw` in the words of `era`, under another id (JSON text) and with another
 /// status. What goes with a status alone (results, questions) is left out.
 pub fn in_words_of(era: Era, raw: &[u8], id: &[u8], status: TaskStatus) -> Vec<u8> {
-    let mut told = vec![pair("taskId", id), pair("status", &quoted(status.as_str()))];
+    let ttl = pair(ttl_name(era), ttl_ms(raw).to_string().as_bytes());
+    let mut told = vec![pair("taskId", id), pair("status", &quoted(status.as_str())), ttl];
     for (name, at) in members(raw, 0..raw.len()) {
         let value = &raw[at];
         match &*name {
-            "ttl" | "ttlMs" => told.push(pair(ttl_name(era), &ttl(value))),
             "pollInterval" | "pollIntervalMs" => {
                 told.extend(whole(value).map(|ms| pair(poll_name(era), ms.to_string().as_bytes())));
             }
@@ -131,13 +131,7 @@ pub fn own(id: &[u8], status: TaskStatus, created_ms: u64, ttl_ms: u64) -> Vec<u
     ])
 }
 
-/// Nobody keeps a task for ever.
-fn ttl(value: &[u8]) -> Vec<u8> {
-    let ms = whole(value).map_or(TASK_TTL_MS, |ms| ms.min(TASK_TTL_MS));
-    ms.to_string().into_bytes()
-}
-
-/// How long a task is kept, from its creation.
+/// How long a task is kept, from its creation: never for ever.
 pub fn ttl_ms(raw: &[u8]) -> u64 {
     let found = ["ttl", "ttlMs"].into_iter().find_map(|name| whole(&raw[member(raw, 0..raw.len(), name)?]));
     found.map_or(TASK_TTL_MS, |ms| ms.min(TASK_TTL_MS))

@@ -172,10 +172,11 @@ impl LegacyLane {
     }
 
     fn not_told(&mut self, id: u64, number: u64, response: Message<'_>) {
+        if code_of(response) == Some(code::INVALID_PARAMS) {
+            self.forget_task(number);
+            return self.answer_unknown(id);
+        }
         if response.kind() == Kind::Error {
-            if code_of(response) == Some(code::INVALID_PARAMS) {
-                self.forget_task(number);
-            }
             return self.outcome(id, response);
         }
         if let Some(client) = self.forget(id).and_then(|call| call.client) {

@@ -209,7 +209,10 @@ impl LegacySession {
 
     fn refuse_look(&mut self, id: u64, error: Message<'_>) {
         if let Some(call) = self.forget(id) {
-            let message = error_map::to_legacy(error, call.method(), &call.id());
+            let message = match error_map::code_of(error) {
+                Some(code::INVALID_PARAMS) => failure::unknown_task(&call.id()),
+                _ => error_map::to_legacy(error, call.method(), &call.id()),
+            };
             self.answer(call.exchange, message);
         }
     }
