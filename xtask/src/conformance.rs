@@ -30,6 +30,8 @@ struct Suite {
 const ALPHA: &str = "@modelcontextprotocol/conformance/dist/index.js";
 const STABLE: &str = "conformance-stable/dist/index.js";
 
+/// A server with a handshake only, for clients that know none.
+const LEGACY: &str = "legacy";
 /// The aggregate of one backend: clients need no prefix then.
 const AGGREGATE: &str = "aggregate";
 
@@ -44,7 +46,7 @@ const SUITES: [Suite; 3] = [
         name: "2026-07-28",
         script: ALPHA,
         arguments: &["--requirements", "2026-07-28"],
-        backends: &["http", "stdio", AGGREGATE],
+        backends: &["http", "stdio", LEGACY, AGGREGATE],
     },
     Suite { name: "0.1.16", script: STABLE, arguments: &[], backends: &["http"] },
 ];
@@ -97,14 +99,15 @@ pub fn run(report: &mut Report) {
     }
 }
 
-/// The same fixture behind both kinds of runtime.
+/// The same fixture behind both kinds of runtime, and as a server of the older era.
 fn manifest(url: &str) -> String {
     let program = folders::program("omcp-fixture");
     format!(
         "servers:\n\
         - {{ id: http, tags: [alone], runtime: {{ type: remote-http, url: \"{url}\" }} }}\n\
-        - {{ id: stdio, runtime: {{ type: local-process, command: \"{}\", args: [--era, both, stdio] }} }}\n",
-        program.display()
+        - {{ id: stdio, runtime: {{ type: local-process, command: \"{program}\", args: [--era, both, stdio] }} }}\n\
+        - {{ id: {LEGACY}, runtime: {{ type: local-process, command: \"{program}\", args: [--era, legacy, stdio] }} }}\n",
+        program = program.display()
     )
 }
 

@@ -34,12 +34,7 @@ pub struct Hello {
 }
 
 impl Hello {
-    pub fn new(
-        initialize: &McpMessage,
-        revision: Revision,
-        seals: TaskSeals,
-        ask_prefix: String,
-    ) -> Self {
+    pub fn new(initialize: &McpMessage, revision: Revision, seals: TaskSeals, ask_prefix: String) -> Self {
         let bytes = initialize.bytes();
         let params = initialize.envelope().params_range();
         let version = params.and_then(|params| member(bytes, params, "protocolVersion"));

@@ -280,23 +280,21 @@ impl Call {
         let keep_alive = front.config.keep_alive;
         let endless = self.endless;
         let events: Events =
-            Box::pin(stream::unfold((self, first, false), move |(mut call, first, ended)| {
-                async move {
-                    if ended {
-                        return None;
+            Box::pin(stream::unfold((self, first, false), move |(mut call, first, ended)| async move {
+                if ended {
+                    return None;
+                }
+                if let Some(message) = first {
+                    return Some((events::encode(&message), (call, None, false)));
+                }
+                match tokio::time::timeout(keep_alive, call.exchanged.next()).await {
+                    Err(_) => Some((Bytes::from_static(sse::COMMENT_KEEPALIVE), (call, None, false))),
+                    Ok(Some(Heard::Message(message))) => {
+                        Some((events::encode(&message), (call, None, false)))
                     }
-                    if let Some(message) = first {
-                        return Some((events::encode(&message), (call, None, false)));
-                    }
-                    match tokio::time::timeout(keep_alive, call.exchanged.next()).await {
-                        Err(_) => Some((Bytes::from_static(sse::COMMENT_KEEPALIVE), (call, None, false))),
-                        Ok(Some(Heard::Message(message))) => {
-                            Some((events::encode(&message), (call, None, false)))
-                        }
-                        Ok(last) => {
-                            let (_, message) = call.last_word(last);
-                            Some((events::encode(&message), (call, None, true)))
-                        }
+                    Ok(last) => {
+                        let (_, message) = call.last_word(last);
+                        Some((events::encode(&message), (call, None, true)))
                     }
                 }
             }));

@@ -6,7 +6,7 @@
 //! - `retry`: the client comes back with answers
 //! - `tasking`: calls that the server offers as tasks only
 //! - `toolbox`: which tools may be called as tasks
-//! - `handed`: tasks that their clients look at themselves
+//! - `handed`, `looking`: tasks that their clients look at themselves
 //! - `notices`: progress, logs and changes on their way to whom they concern
 //! - `listen`: subscriptions
 
@@ -14,6 +14,7 @@ mod asking;
 mod call;
 mod handed;
 mod listen;
+mod looking;
 mod notices;
 mod opening;
 mod retry;
@@ -218,7 +219,7 @@ impl LegacyLane {
         queued || !self.calls.is_empty() || self.tasks.values().any(Handed::is_open)
     }
 
-    /// Whether a call is open about which the server may ask something.
+    /// Whether a call is open about which the server may ask something. What a task asks names the task.
     pub fn may_be_asked(&self) -> bool {
         self.calls.values().any(|call| call.interactive)
             || matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty())

@@ -149,8 +149,7 @@ impl Question {
         let id = quoted(id);
         let all = 0..self.params.len();
         let mut edits = Edits::new(&self.params);
-        let mut added =
-            if self.kind == QuestionKind::Url { pair("elicitationId", &id) } else { Vec::new() };
+        let mut added = if self.kind == QuestionKind::Url { pair("elicitationId", &id) } else { Vec::new() };
         if let Some(task) = task {
             let related = pair(META_RELATED_TASK, &object(&pair("taskId", task)));
             match member(&self.params, all.clone(), "_meta").filter(|at| self.params[at.start] == b'{') {

@@ -166,7 +166,8 @@ mod tests {
                 "name": "t", "arguments": { "big": 12345678901234567890_u64 },
                 "_meta": { "progressToken": 4, "traceparent": "00-1-2-01", "vendor/key": 1 } } })
         );
-        for (task, want) in [(TaskWish::Driven, json!({})), (TaskWish::Handed, json!({ "ttl": TASK_TTL_MS }))] {
+        for (task, want) in [(TaskWish::Driven, json!({})), (TaskWish::Handed, json!({ "ttl": TASK_TTL_MS }))]
+        {
             let how = ToLegacy { task, ..how };
             assert_eq!(parse(&to_legacy(request.lend(), how))["params"]["task"], want);
         }

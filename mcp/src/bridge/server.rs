@@ -72,7 +72,6 @@ impl ServerProfile {
         extensions.is_some_and(|extensions| member(raw, extensions, name).is_some())
     }
 
-
     fn read(response: Message<'_>, revision: Revision, info: Option<&[u8]>) -> Option<Self> {
         let capabilities = response.result_member("capabilities").filter(|raw| raw.first() == Some(&b'{'))?;
         let instructions = response.result_member("instructions").filter(|raw| raw.first() == Some(&b'"'));

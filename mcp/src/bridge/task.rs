@@ -166,7 +166,8 @@ mod tests {
     fn a_task_is_told_in_the_words_of_either_era() {
         let legacy = json!({ "taskId": "t", "status": "failed", "ttl": null, "pollInterval": 5.7, "createdAt": "c",
                              "lastUpdatedAt": "l", "statusMessage": "m", "_meta": {}, "x": 1 });
-        let told = in_words_of(Era::Modern, legacy.to_string().as_bytes(), b"\"sealed\"", TaskStatus::Completed);
+        let told =
+            in_words_of(Era::Modern, legacy.to_string().as_bytes(), b"\"sealed\"", TaskStatus::Completed);
         let modern: Value = serde_json::from_slice(&object(&told)).unwrap();
         assert_eq!(
             modern,

@@ -5,4 +5,5 @@ mod all;
 mod lane;
 mod noise;
 mod session;
+mod session_tasks;
 mod tasks;

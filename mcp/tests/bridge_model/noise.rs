@@ -72,7 +72,10 @@ fn call() -> impl Strategy<Value = String> {
     ];
     let more = prop_oneof![
         Just(r#""name":"t","uri":"u","level":"debug","#.to_owned()),
-        Just(r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]},"uri":"v","#.to_owned()),
+        Just(
+            r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]},"uri":"v","#
+                .to_owned()
+        ),
         Just(r#""name":"t","requestState":"s","inputResponses":{},"#.to_owned()),
         Just(r#""name":"t","task":{"ttl":5},"#.to_owned()),
         Just(r#""taskId":"=T","#.to_owned()),
@@ -89,7 +92,9 @@ fn call() -> impl Strategy<Value = String> {
 fn question() -> impl Strategy<Value = String> {
     let method = prop_oneof![
         Just(r#""elicitation/create","params":{"message":"m"}"#),
-        Just(r#""elicitation/create","params":{"message":"m","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"T"}}}"#),
+        Just(
+            r#""elicitation/create","params":{"message":"m","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"T"}}}"#
+        ),
         Just(r#""elicitation/create","params":{"mode":"url","url":"u","message":"m"}"#),
         Just(r#""sampling/createMessage","params":{}"#),
         Just(r#""roots/list""#),

@@ -411,7 +411,9 @@ proptest! {
 
 #[test]
 fn in_whatever_order_it_comes() {
-    for (rounds, end, depth) in [(vec![2], End::Result, 11), (vec![1], End::Cancelled, 11), (vec![], End::Error, 9)] {
+    for (rounds, end, depth) in
+        [(vec![2], End::Result, 11), (vec![1], End::Cancelled, 11), (vec![], End::Error, 9)]
+    {
         let plan = Plan { rounds, end };
         let played = all(depth, |choices| House::new(vec![plan.clone()]).play(choices));
         assert!(played >= 1, "{plan:?}: {played}");

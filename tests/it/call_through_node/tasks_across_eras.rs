@@ -60,7 +60,8 @@ async fn a_stateless_client_looks_at_the_tasks_of_a_handshake_backend() -> Resul
         let client = Able::at(&house, backend);
         let found = client.request("server/discover", json!({})).await?;
         assert_eq!(found["capabilities"]["extensions"], json!({ EXTENSION: {} }), "{backend}: {found}");
-        let at_once = client.request("tools/call", json!({ "name": "greet", "arguments": { "name": "Ada" } }));
+        let at_once =
+            client.request("tools/call", json!({ "name": "greet", "arguments": { "name": "Ada" } }));
         assert_eq!(at_once.await?["resultType"], "complete", "{backend}");
 
         let task = client.begin("multi_input", json!({})).await?;
@@ -73,7 +74,11 @@ async fn a_stateless_client_looks_at_the_tasks_of_a_handshake_backend() -> Resul
         let answer = |name: &str| json!({ "action": "accept", "content": { "name": name } });
         let update = json!({ "taskId": task, "inputResponses": { "first": answer("Ada"), "odd": {} } });
         let told = client.request("tasks/update", update).await?;
-        assert_eq!((&told["resultType"], told.get("taskId")), (&json!("complete"), None), "{backend}: {asked}");
+        assert_eq!(
+            (&told["resultType"], told.get("taskId")),
+            (&json!("complete"), None),
+            "{backend}: {asked}"
+        );
         let asked = client.until(&task, "input_required").await;
         let open: Vec<_> = asked["inputRequests"].as_object().expect("questions").keys().collect();
         assert_eq!(open, ["second"], "{backend}: {asked}");

@@ -35,7 +35,8 @@ impl LegacyLane {
             return self.answer(exchange, 200, message);
         };
         // Which lane a task is on is for the driver to know: they are looked at, and not told of here.
-        if member(asked, 0..asked.len(), "taskIds").is_some() && !ClientCapabilities::of_modern(request).tasks {
+        if member(asked, 0..asked.len(), "taskIds").is_some() && !ClientCapabilities::of_modern(request).tasks
+        {
             return self.answer(exchange, 400, failure::missing_capability(&id, &required_tasks()));
         }
         if self.listens.len() >= LISTENS_MAX {

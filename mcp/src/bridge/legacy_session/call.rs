@@ -65,6 +65,11 @@ impl Call {
         Some(request.bytes().slice_ref(name))
     }
 
+    /// Whether the client's answers are on their way to a task that outlives the call.
+    fn gives_answers(&self) -> bool {
+        self.about.is_some() && self.task.as_ref().is_some_and(Polled::is_updating)
+    }
+
     /// The request that the server sees the result of.
     pub fn method(&self) -> &str {
         match self.request.lend().method() {
@@ -291,8 +296,13 @@ impl LegacySession {
     /// Nobody waits for a call any more.
     pub(super) fn cancel(&mut self, id: u64) {
         self.cancel_task(id);
-        if let Some(wire) = self.calls.get(&id).and_then(|call| call.wire) {
-            self.cancel_wire(wire);
+        let call = self.calls.get_mut(&id);
+        let gives_answers = call.as_ref().is_some_and(|call| call.gives_answers());
+        match call.and_then(|call| call.wire.take()) {
+            // The task goes on, and the answers are not to be given twice.
+            Some(wire) if gives_answers => drop(self.wires.insert(wire, Wire::Ignored)),
+            Some(wire) => self.cancel_wire(wire),
+            None => {}
         }
         self.forget(id);
     }

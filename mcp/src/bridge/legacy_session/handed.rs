@@ -86,7 +86,8 @@ impl LegacySession {
     pub(super) fn hand_over(&mut self, id: u64, response: Message<'_>) {
         let told = response.result_object().map(|at| response.bytes().slice(at));
         let task = told.as_deref().and_then(|told| member_text(told, 0..told.len(), "taskId"));
-        let Some((told, task)) = told.as_ref().and_then(|told| Some((told.clone(), task?.into_owned()))) else {
+        let Some((told, task)) = told.as_ref().and_then(|told| Some((told.clone(), task?.into_owned())))
+        else {
             return self.fail_call(id, Reason::ProtocolViolation);
         };
         if let Some(call) = self.forget(id) {
@@ -137,7 +138,9 @@ impl LegacySession {
         match (request.method(), outcome) {
             (methods::TASKS_GET, Some(outcome)) => {
                 let outcome = outcome.lend();
-                let status = outcome.result_object().map(|at| legacy_status(TaskStatus::Completed, &outcome.bytes()[at]));
+                let status = outcome
+                    .result_object()
+                    .map(|at| legacy_status(TaskStatus::Completed, &outcome.bytes()[at]));
                 let status = status.unwrap_or(TaskStatus::Failed);
                 let told = task::own(name, status, created_ms, *ttl_ms);
                 compose::response(&id, &object(&told)).into()

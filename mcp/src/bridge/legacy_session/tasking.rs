@@ -23,6 +23,10 @@ impl Polled {
     pub fn new(task: Task) -> Self {
         Self { task, told: 0, updating: false }
     }
+
+    pub fn is_updating(&self) -> bool {
+        self.updating
+    }
 }
 
 impl LegacySession {

@@ -91,9 +91,9 @@ impl Driver {
             match output {
                 SessionOutput::Upstream { wire, message: sent, endless } => {
                     assert!(self.wires.insert(wire), "request {wire} is sent twice");
-                    let cancels = Envelope::scan(&sent, &ScanLimits::default())
-                        .is_ok_and(|envelope| envelope.method(&sent) == Some(methods::TASKS_CANCEL));
-                    if cancels {
+                    let envelope = Envelope::scan(&sent, &ScanLimits::default()).ok();
+                    let method = envelope.as_ref().and_then(|envelope| envelope.method(&sent));
+                    if matches!(method, Some(methods::TASKS_CANCEL | methods::TASKS_UPDATE)) {
                         self.parting.insert(wire);
                     }
                     let kind = if endless { "listen" } else { "up" };
@@ -162,8 +162,8 @@ fn opened(request: Message<'_>) -> TaskHandle {
     };
     match name.strip_prefix('=') {
         Some(task) => TaskHandle::Upstream(task.to_owned()),
-        None => name
-            .parse()
-            .map_or(TaskHandle::None, |number| TaskHandle::Own { number, created_ms: NOW_MS }),
+        None => {
+            name.parse().map_or(TaskHandle::None, |number| TaskHandle::Own { number, created_ms: NOW_MS })
+        }
     }
 }
