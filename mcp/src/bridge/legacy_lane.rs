@@ -139,6 +139,8 @@ enum Wire {
     Tools(Vec<u64>),
     /// The result of a task that its client looks at.
     Result(u64),
+    /// The state of a task whose result a call waits for.
+    Pulse(u64),
     /// A call that nobody wants any more, and that may have become a task.
     Orphan,
     /// The response tells nothing new.
@@ -318,6 +320,7 @@ impl LegacyLane {
             Some(Wire::Level(waiting)) => waiting.into_iter().for_each(|call| self.send_first(call)),
             Some(Wire::Tools(waiting)) => self.tools_told(waiting, message),
             Some(Wire::Result(task)) => self.result_told(task, message),
+            Some(Wire::Pulse(call)) => self.pulsed(call, message),
             Some(Wire::Orphan) => self.drop_orphan(message),
             // What nobody waits for, or no longer.
             Some(Wire::Ignored) | None => {}

@@ -201,7 +201,7 @@ impl LegacyLane {
             }
             None => self.disarm(LaneTimer::Suspension(id)),
         }
-        if matches!(call.stage, Stage::Polling(_)) {
+        if matches!(call.stage, Stage::Polling(_) | Stage::Fetching(_)) {
             self.disarm(LaneTimer::Poll(id));
         }
         Some(call)

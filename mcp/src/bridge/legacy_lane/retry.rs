@@ -103,6 +103,7 @@ impl LegacyLane {
         let level = call.client.as_ref().and_then(|client| client.level);
         self.raise_level(level);
         self.arm(LaneTimer::Call(id), self.options.call_timeout_ms);
+        self.look_later(id);
     }
 
     /// Sends a call once more whose server wanted the user at a URL first.

@@ -120,17 +120,56 @@ impl LegacyLane {
         }
         call.stage = Stage::Fetching(polled);
         self.look(id, methods::TASKS_RESULT, &params);
+        if !status.is_last() {
+            self.arm(LaneTimer::Poll(id), after_ms);
+        }
         true
     }
 
-    /// It is time to look at a task again.
+    /// It is time to look at a task again. Once its result was asked for, that shows that it goes on.
     pub(super) fn look_at_task(&mut self, id: u64) {
-        let due = self.calls.get(&id).and_then(|call| match &call.stage {
-            Stage::Polling(polled) if call.wire.is_none() => Some(polled.params()),
-            _ => None,
-        });
-        if let Some(params) = due {
-            self.look(id, methods::TASKS_GET, &params);
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        match &call.stage {
+            Stage::Polling(polled) if call.wire.is_none() => {
+                let params = polled.params();
+                self.look(id, methods::TASKS_GET, &params);
+            }
+            Stage::Fetching(polled) if call.client.is_some() => {
+                let params = polled.params();
+                self.ask_server(Wire::Pulse(id), methods::TASKS_GET, &params);
+            }
+            _ => {}
+        }
+    }
+
+    /// The state of a task whose result is on its way.
+    pub(super) fn pulsed(&mut self, id: u64, response: Message<'_>) {
+        let task = response.result_object().and_then(|at| Task::read(&response.bytes()[at]));
+        let call = self.calls.get_mut(&id).filter(|call| matches!(call.stage, Stage::Fetching(_)));
+        let (Some(task), Some(call)) = (task, call) else {
+            return;
+        };
+        if let Stage::Fetching(polled) = std::mem::replace(&mut call.stage, Stage::Plain) {
+            let mut polled = Polled { task, ..polled };
+            self.tell(id, &mut polled);
+            let is_last = polled.task.status.is_last();
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.stage = Stage::Fetching(polled);
+            }
+            self.touch(id);
+            if !is_last {
+                self.look_later(id);
+            }
+        }
+    }
+
+    /// Looks at a task again after the pause that the server wants, if its result is on its way.
+    pub(super) fn look_later(&mut self, id: u64) {
+        if let Some(Stage::Fetching(polled)) = self.calls.get(&id).map(|call| &call.stage) {
+            let after_ms = polled.task.poll_ms;
+            self.arm(LaneTimer::Poll(id), after_ms);
         }
     }
 
