@@ -168,7 +168,8 @@ async fn join(served: &Arc<Served>, circle: Circle, general: Arc<dyn Sink>) -> R
 
 async fn bridge(served: &Arc<Served>, hello: &Hello, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
     let seal = hello.seals.of(served.name().as_str())?;
-    let bridge = served.bridged_session(hello.seals.principal(), hello.ask_prefix.clone(), general, seal).await?;
+    let bridge =
+        served.bridged_session(hello.seals.principal(), hello.ask_prefix.clone(), general, seal).await?;
     let inbox = Inbox::new();
     bridge.call(bridge.mint(), hello.initialize.clone(), false, inbox.clone())?;
     let answer = inbox.response().await.inspect_err(|_| bridge.close())?;

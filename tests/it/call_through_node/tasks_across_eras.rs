@@ -121,7 +121,9 @@ async fn a_task_is_for_who_made_it_and_says_that_it_knows_tasks() -> Result<()> 
     let altered = altered(&task);
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         let about = |task: &str| json!({ "taskId": task, "inputResponses": {} });
-        for (client, task) in [(&client, "unheard-of"), (&client, altered.as_str()), (&elsewhere, &task)] {
+        for (client, task) in
+            [(&client, "unheard-of"), (&client, altered.as_str()), (&elsewhere, task.as_str())]
+        {
             assert_eq!(client.error(method, about(task)).await?["code"], -32602, "{method} {task}");
         }
         let mut exchange = client.0.open(method, about(&task)).await?;
@@ -270,7 +272,8 @@ async fn a_call_that_needs_no_task_can_be_one() -> Result<()> {
         assert_eq!(result["content"][0]["text"], "Hello, Ada!", "{backend}: {result}");
         assert_eq!(result["_meta"], json!({ RELATED_TASK: { "taskId": task } }), "{backend}: {result}");
         let altered = altered(&task);
-        for (client, task) in [(&other, task.as_str()), (&client, "unheard-of"), (&client, &altered)] {
+        for (client, task) in [(&other, task.as_str()), (&client, "unheard-of"), (&client, altered.as_str())]
+        {
             for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
                 let exchange = client.open(method, json!({ "taskId": task })).await?;
                 assert_eq!(error(exchange).await?, -32602, "{backend} {method} {task}");

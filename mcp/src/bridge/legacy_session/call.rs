@@ -300,7 +300,9 @@ impl LegacySession {
         let gives_answers = call.as_ref().is_some_and(|call| call.gives_answers());
         match call.and_then(|call| call.wire.take()) {
             // The task goes on, and the answers are not to be given twice.
-            Some(wire) if gives_answers => drop(self.wires.insert(wire, Wire::Ignored)),
+            Some(wire) if gives_answers => {
+                self.wires.insert(wire, Wire::Ignored);
+            }
             Some(wire) => self.cancel_wire(wire),
             None => {}
         }
