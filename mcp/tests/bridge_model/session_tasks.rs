@@ -9,7 +9,9 @@ use omcp_mcp::bridge::state::{NewTaskKind, TaskHandle};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::choices::{Choices, all};
+use omcp_mcp::bridge::replay::model::Choices;
+
+use super::all::all;
 
 const RELATED: &str = "io.modelcontextprotocol/related-task";
 const NOW_MS: u64 = 1_000_000_000_000;

@@ -107,8 +107,8 @@ impl Driver {
                     did.did(format_args!("suspend c{} {}", exchange.0, message(&sent)));
                 }
                 LaneOutput::Created { exchange, answer } => {
-                    self.exchanges.last(exchange);
                     let sent = answer.answer(&answer.task.to_string());
+                    self.exchanges.last(exchange, &sent);
                     did.did(format_args!("created c{} {}", exchange.0, message(&sent)));
                 }
                 LaneOutput::Arm { timer, after_ms } => {

@@ -113,8 +113,8 @@ impl Driver {
                     did.did(format_args!("answer c{} {}", exchange.0, message(&sent)));
                 }
                 SessionOutput::Created { exchange, answer } => {
-                    self.exchanges.last(exchange);
                     let sent = answer.answer(&sealed(&answer.kind), NOW_MS);
+                    self.exchanges.last(exchange, &sent);
                     did.did(format_args!("created c{} {}", exchange.0, message(&sent)));
                 }
                 SessionOutput::Drop { exchange } => {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Choices, parse, scan};
 use crate::bridge::legacy_session::{LegacySession, SessionOptions, SessionOutput, SessionTimer};
 use crate::bridge::message::Exchange;
+use crate::bridge::state::TaskHandle;
 
 /// A call: how many questions each of its rounds has; none is a round with a state alone.
 pub type Plan = Vec<usize>;
