@@ -95,3 +95,45 @@ async fn serve(listener: TcpListener) {
         }
     }
 }
+
+use omcp_core::runtime::NoStderr;
+use omcp_runtimes::plugin::settings::Limits;
+use omcp_runtimes::plugin::{OfferedType, Provider, Source};
+
+#[tokio::test]
+async fn passes_the_kit_as_a_plugin() {
+    let command = env!("CARGO_BIN_EXE_custom-plugin");
+    let plugin = Source::parse(command, Arc::new(NoStderr)).expect("it is a command");
+    let plugin = Arc::new(Provider::new(plugin, Limits::default()));
+    plugin.link().await.expect("it starts and says what it offers");
+    let report = conformance::run(&Behind { plugin }).await;
+    assert!(report.is_passed(), "{report}");
+}
+
+/// The type of a plugin, with the same peer behind it.
+struct Behind {
+    plugin: Arc<Provider>,
+}
+
+#[async_trait]
+impl Subject for Behind {
+    fn type_name(&self) -> &str {
+        "my-custom-runtime"
+    }
+
+    fn registry(&self) -> RuntimeRegistry {
+        let offered = OfferedType::new(self.type_name(), Arc::clone(&self.plugin));
+        RuntimeRegistry::new().with(offered).expect("it is the only type")
+    }
+
+    /// Those that the schema refuses: the rest shows when the plugin connects.
+    fn bad_settings(&self) -> Vec<BadSettings> {
+        let mut bad = Custom.bad_settings();
+        bad.retain(|bad| bad.settings["endpoint"] != "nowhere");
+        bad
+    }
+
+    async fn start(&self) -> Result<Box<dyn Peer>, Fault> {
+        Custom.start().await
+    }
+}
