@@ -61,7 +61,7 @@ async fn a_change_of_names_and_lifecycle_restarts_nothing() -> Result<()> {
     cluster.apply(&[changed]);
     assert_eq!(modern.tool("pid", json!({})).await?, old);
     let refused = cluster.try_apply(&[with(stdio("a", &[]), json!({ "isolation": "user" }))]).expect(2);
-    ensure!(refused.stderr.contains("lifecycle.isolation"), "{}", refused.stderr);
+    ensure!(refused.stderr.contains("is not an isolation"), "{}", refused.stderr);
     Ok(())
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Feed {
     /// The client has a stream on which it can hear.
     pub heard: bool,
     uris: BTreeSet<String>,
+    /// Unsubscribed, and still in the subscription that is acknowledged.
+    given_up: BTreeSet<String>,
     /// The listen that is acknowledged.
     current: Option<u64>,
     /// The one that shall take its place.
@@ -52,15 +54,17 @@ impl LegacySession {
             let message = Reason::LaneUnavailable.answer(&id, "too many subscriptions in this session");
             return self.answer(exchange, message);
         }
+        self.feed.given_up.remove(&uri);
         self.feed.uris.insert(uri.clone());
         self.feed.waiting.push(Waiting { exchange, id, uri });
         self.refresh_feed();
     }
 
     pub(super) fn unsubscribe(&mut self, exchange: Exchange, request: Message<'_>) {
-        let known = uri_of(request).is_some_and(|uri| self.feed.uris.remove(&uri));
+        let known = uri_of(request).and_then(|uri| self.feed.uris.take(&uri));
         self.result(exchange, &request.id(), b"{}");
-        if known {
+        if let Some(uri) = known {
+            self.feed.given_up.insert(uri);
             self.refresh_feed();
         }
     }
@@ -72,6 +76,7 @@ impl LegacySession {
             return;
         }
         let Some(filter) = self.wanted() else {
+            self.feed.given_up.clear();
             if let Some(wire) = self.feed.current.take() {
                 self.cancel_wire(wire);
             }
@@ -113,7 +118,9 @@ impl LegacySession {
                 | methods::RESOURCES_LIST_CHANGED
                 | methods::RESOURCES_UPDATED
         );
-        if self.feed.current == Some(wire) && self.feed.heard && told {
+        let wanted = notification.method() != methods::RESOURCES_UPDATED
+            || uri_of(notification).is_none_or(|uri| !self.feed.given_up.contains(&uri));
+        if self.feed.current == Some(wire) && self.feed.heard && told && wanted {
             self.outbox.push(SessionOutput::General(untagged(notification)));
         }
     }
@@ -126,6 +133,9 @@ impl LegacySession {
             self.cancel_wire(old);
         }
         let stale = std::mem::take(&mut self.feed.stale);
+        if !stale {
+            self.feed.given_up.clear();
+        }
         for waiting in std::mem::take(&mut self.feed.waiting) {
             if granted.uris.contains(&waiting.uri) {
                 self.result(waiting.exchange, &waiting.id, b"{}");
