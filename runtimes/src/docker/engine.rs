@@ -12,7 +12,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, ClientVersion, Docker};
+use bytes::Bytes;
+use http::Request;
 use http::header::{HOST, HeaderValue};
 use hyper::Response;
 use hyper::body::Incoming;
@@ -31,6 +33,9 @@ const ENGINE_TEXT_LEN_MAX: usize = 512;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The client has a time-out of its own, in seconds; every step has a shorter one here.
 const CLIENT_TIMEOUT_SECS: u64 = 2 * 3600;
+
+/// Spoken with an engine that does not tell its version, as by Docker's own client.
+const OLDEST_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 24 };
 
 /// Where the API of an engine is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,24 +125,21 @@ impl Engine {
     /// # Errors
     /// `Unreachable` or `Timeout`, naming the address.
     pub async fn connect(address: EngineAddress, wait: Duration) -> Result<Self, GatewayError> {
-        let (target, unreachable) = (address.clone(), address.clone());
+        let version = timeout(wait, version(address.clone(), wait)).await.map_err(|_| {
+            let wait_ms = wait.as_millis();
+            GatewayError::timeout(format!("the container engine at {address} did not answer in {wait_ms} ms"))
+        })?;
+        let version = version.map_err(|error| cannot_reach(&address, error))?;
+        let target = address.clone();
         let transport = move |request| send(target.clone(), wait, request);
         let client = Docker::connect_with_custom_transport(
             transport,
             Some("http://engine"),
             CLIENT_TIMEOUT_SECS,
-            API_DEFAULT_VERSION,
+            &version,
         );
-        let client = client.map_err(|error| cannot_reach(&unreachable, error))?;
-        match timeout(wait, client.negotiate_version()).await {
-            Ok(Ok(client)) => Ok(Self { address, client }),
-            Ok(Err(error)) => Err(cannot_reach(&address, error)),
-            Err(_) => {
-                let text =
-                    format!("the container engine at {address} did not answer in {} ms", wait.as_millis());
-                Err(GatewayError::timeout(text))
-            }
-        }
+        let client = client.map_err(|error| cannot_reach(&address, error))?;
+        Ok(Self { address, client })
     }
 
     pub fn client(&self) -> &Docker {
@@ -200,6 +202,25 @@ fn bounded(message: &str) -> String {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
+}
+
+/// The newest version of the API that both know. A ping tells it at once; `/version` makes Podman run
+/// other programs first, which takes it half a second and under load far more.
+async fn version(address: EngineAddress, wait: Duration) -> Result<ClientVersion, Error> {
+    let request = Request::get("/_ping").body(bollard::body_full(Bytes::new())).map_err(io::Error::other)?;
+    let answer = send(address, wait, request).await?;
+    if !answer.status().is_success() {
+        return Err(io::Error::other(format!("a ping was answered with HTTP {}", answer.status())).into());
+    }
+    let told = answer.headers().get("api-version").and_then(|value| value.to_str().ok());
+    let theirs = told.and_then(client_version).unwrap_or(OLDEST_VERSION);
+    Ok(if theirs < *API_DEFAULT_VERSION { theirs } else { *API_DEFAULT_VERSION })
+}
+
+/// `1.41`.
+fn client_version(text: &str) -> Option<ClientVersion> {
+    let (major, minor) = text.split_once('.')?;
+    Some(ClientVersion { major_version: major.parse().ok()?, minor_version: minor.parse().ok()? })
 }
 
 /// One request on a connection of its own, as the upgraded ones need it anyway.
@@ -268,6 +289,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidSettings);
             assert!(error.to_string().starts_with("engine: "), "{error}");
         }
+    }
+
+    #[test]
+    fn versions() {
+        let of = |text| client_version(text).map(|version| version.to_string());
+        assert_eq!(of("1.41"), Some(ClientVersion { major_version: 1, minor_version: 41 }.to_string()));
+        assert_eq!([of(""), of("1"), of("1.x"), of("1.2.3")], [const { None }; 4]);
     }
 
     #[tokio::test]
