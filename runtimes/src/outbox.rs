@@ -88,6 +88,11 @@ impl Outbox {
         }
     }
 
+    /// Takes back any request that was not POSTed.
+    pub fn unsent(&mut self) -> Option<McpMessage> {
+        self.requests.pop_front().map(|(_, request)| request)
+    }
+
     /// Takes back the request with this id, if it was not POSTed yet.
     pub fn withdraw(&mut self, id: &[u8]) -> bool {
         let before = self.requests.len();
@@ -163,5 +168,8 @@ mod tests {
         assert_eq!(leaving(&mut outbox), ["a"]);
         outbox.done(false);
         assert_eq!(leaving(&mut outbox), ["2"]);
+        outbox.push(request(3));
+        assert_eq!(outbox.unsent().unwrap().id(), Some(&b"3"[..]));
+        assert!(outbox.unsent().is_none() && leaving(&mut outbox).is_empty());
     }
 }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::exchange::{self, Event, Sink};
 use super::listen::{self, Opening};
 use super::session::{Session, modern_version};
+use crate::answers;
 use crate::outbox::{Outbox, is_request};
 
 /// Messages received and not yet asked for; exchanges wait while there are more.
@@ -36,6 +37,8 @@ pub struct HttpConnection {
     cancels: HashMap<Vec<u8>, Cancel>,
     sink: Sink,
     events: mpsc::Receiver<Event>,
+    /// Why nothing more will be POSTed.
+    lost: Option<GatewayError>,
     /// Nothing more will come.
     over: bool,
     /// The server knows, or need not be told, that the session is over.
@@ -63,7 +66,7 @@ impl HttpConnection {
     pub fn new(session: Arc<Session>) -> Self {
         let (sink, events) = mpsc::channel(EVENTS_MAX);
         let (outbox, exchanges, cancels) = (Outbox::default(), FuturesUnordered::new(), HashMap::new());
-        Self { session, outbox, exchanges, cancels, sink, events, over: false, ended: false }
+        Self { session, outbox, exchanges, cancels, sink, events, lost: None, over: false, ended: false }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -143,6 +146,17 @@ impl HttpConnection {
         }
     }
 
+    /// What waited for its turn has not been done, which is told before the end: somebody else may do it.
+    fn leave(&mut self, error: GatewayError) -> Result<Option<McpMessage>, GatewayError> {
+        let Some(unsent) = self.outbox.unsent() else {
+            (self.over, self.ended) = (true, true);
+            return Err(error);
+        };
+        let not_sent = GatewayError::unreachable(format!("the request was not sent: {}", error.chain()));
+        self.lost = Some(error);
+        Ok(Some(answers::failure_of(unsent.id().unwrap_or_default(), &not_sent)))
+    }
+
     /// Whether a cancellation is done without telling the server in words.
     fn cancelled_in_silence(&mut self, message: &McpMessage) -> bool {
         let Some(id) = cancelled_id(message) else { return false };
@@ -164,7 +178,7 @@ impl HttpConnection {
 #[async_trait]
 impl BackendConnection for HttpConnection {
     async fn send(&mut self, message: McpMessage) -> Result<(), GatewayError> {
-        if self.over {
+        if self.over || self.lost.is_some() {
             return Err(GatewayError::closed("the connection is closed"));
         }
         if self.cancelled_in_silence(&message) {
@@ -183,12 +197,12 @@ impl BackendConnection for HttpConnection {
         if self.over {
             return Ok(None);
         }
+        if let Some(error) = self.lost.take() {
+            return self.leave(error);
+        }
         match poll_fn(|cx| self.poll_event(cx)).await {
             Some(Event::Message(message)) => Ok(Some(message)),
-            Some(Event::Lost(error)) => {
-                (self.over, self.ended) = (true, true);
-                Err(error)
-            }
+            Some(Event::Lost(error)) => self.leave(error),
             None => Ok(None),
         }
     }

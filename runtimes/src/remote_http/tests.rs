@@ -387,6 +387,31 @@ async fn a_forgotten_session_is_opened_anew_and_the_request_runs_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_waited_for_a_broken_handshake_was_not_sent() {
+    let server = TestServer::start(|seen| {
+        let answer = match seen.rpc().as_str() {
+            "initialize" => initialized(&seen.id()),
+            _ => answer(503, "text/plain", ""),
+        };
+        async { answer }.boxed()
+    })
+    .await;
+    let mut connection = connect(&server).await;
+    handshake(&mut *connection).await;
+    for id in [1, 2] {
+        connection.send(request(id, "tools/list")).await.unwrap();
+    }
+    for id in [1, 2] {
+        let answer = next(&mut *connection).await;
+        assert_eq!((&answer["id"], reason(&answer)), (&json!(id), "upstream_unavailable"));
+        assert!(connection.send(request(3, "tools/list")).await.is_err());
+    }
+    assert!(connection.recv().await.unwrap_err().to_string().contains("status 503"));
+    assert!(connection.recv().await.unwrap().is_none());
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn a_notification_meets_a_forgotten_session_too() {
     let forgetful = Forgetful::start(404, "").await;
     let mut connection = connect(&forgetful.server).await;
