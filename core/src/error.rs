@@ -52,6 +52,8 @@ pub struct GatewayError {
 }
 
 impl GatewayError {
+    // Cold: what leads here is laid out beside the way of calls that succeed.
+    #[cold]
     pub fn new(kind: ErrorKind, context: impl Into<String>) -> Self {
         Self { kind, context: context.into(), source: None }
     }

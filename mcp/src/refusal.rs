@@ -43,6 +43,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with a JSON-RPC error and no id.
+    // Cold: what leads here is laid out beside the way of requests that pass.
+    #[cold]
     pub fn new(status: u16, code: i32, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
         Self { status, code: Some(code), message, data: None, id: None, allow: None }
@@ -66,6 +68,7 @@ impl Refusal {
 
     /// Answers the request that `envelope` describes.
     #[must_use]
+    #[cold]
     pub fn answering(self, envelope: &Envelope, body: &[u8]) -> Self {
         let is_call = envelope.method_range().is_some();
         self.with_id(envelope.id(body).filter(|_| is_call))

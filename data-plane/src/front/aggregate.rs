@@ -131,8 +131,8 @@ impl Inquiry<'_> {
         let given = &self.headers;
         Inbound {
             method: http_method(&self.method),
-            protocol_version_header: headers::value(given, headers::PROTOCOL_VERSION),
-            session_header: headers::value(given, headers::SESSION_ID),
+            protocol_version_header: headers::value(given, &headers::PROTOCOL_VERSION),
+            session_header: headers::value(given, &headers::SESSION_ID),
             accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
             session_revision: named.revision(),
             legacy_sse: false,
@@ -159,7 +159,7 @@ impl Inquiry<'_> {
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !self.headers.contains_key(headers::SESSION_ID) {
+        if !self.headers.contains_key(&headers::SESSION_ID) {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)
@@ -167,7 +167,7 @@ impl Inquiry<'_> {
 
     fn legacy_headers(&self) -> LegacyHeaders<'_> {
         let given = &self.headers;
-        let session = headers::value(given, headers::SESSION_ID);
-        LegacyHeaders { protocol_version: headers::value(given, headers::PROTOCOL_VERSION), session }
+        let session = headers::value(given, &headers::SESSION_ID);
+        LegacyHeaders { protocol_version: headers::value(given, &headers::PROTOCOL_VERSION), session }
     }
 }

@@ -33,7 +33,7 @@ pub async fn initialize(
             let mut response = reply::json(answer);
             if let Some(session) = session {
                 if let Ok(id) = HeaderValue::from_str(session.id()) {
-                    response.headers_mut().insert(headers::SESSION_ID, id);
+                    response.headers_mut().insert(&headers::SESSION_ID, id);
                 }
                 front.sessions.insert(session);
                 served.note_success();

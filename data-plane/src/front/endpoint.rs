@@ -176,7 +176,7 @@ impl Inquiry<'_> {
         match named {
             Named::Here(session) => return Some(session),
             Named::Upstream(renamed) => {
-                self.headers.insert(headers::SESSION_ID, renamed.theirs.clone());
+                self.headers.insert(&headers::SESSION_ID, renamed.theirs.clone());
                 self.renamed = Some(renamed);
             }
             Named::Unknown | Named::Kept(_) => self.stranger = true,
@@ -208,7 +208,7 @@ impl Inquiry<'_> {
                 return Ok(Err(answer));
             }
         }
-        let text = headers::value(&self.headers, headers::SESSION_ID).unwrap_or_default();
+        let text = headers::value(&self.headers, &headers::SESSION_ID).unwrap_or_default();
         let opened = reopen::session(self.front, &self.served, self.opener(), text, kept).await;
         Ok(opened.map_err(|error| request.failed(&error)))
     }
@@ -234,8 +234,8 @@ impl Inquiry<'_> {
         let given = &self.headers;
         Inbound {
             method: http_method(&self.method),
-            protocol_version_header: headers::value(given, headers::PROTOCOL_VERSION),
-            session_header: headers::value(given, headers::SESSION_ID),
+            protocol_version_header: headers::value(given, &headers::PROTOCOL_VERSION),
+            session_header: headers::value(given, &headers::SESSION_ID),
             accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
             session_revision: self.session_revision(named),
             legacy_sse: false,
@@ -249,7 +249,7 @@ impl Inquiry<'_> {
         if named.revision().is_some() || self.served.upstream().is_none() {
             return named.revision();
         }
-        match headers::value(&self.headers, headers::PROTOCOL_VERSION) {
+        match headers::value(&self.headers, &headers::PROTOCOL_VERSION) {
             Some(version) => Revision::parse(version),
             None => Some(Revision::V2025_03_26),
         }
@@ -257,7 +257,7 @@ impl Inquiry<'_> {
 
     async fn modern(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         // Of another era: it is ignored.
-        self.headers.remove(headers::SESSION_ID);
+        self.headers.remove(&headers::SESSION_ID);
         let view = View(&self.headers);
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
         self.admitted(message).await
@@ -312,7 +312,7 @@ impl Inquiry<'_> {
     }
 
     async fn initialize(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
-        self.headers.remove(headers::SESSION_ID);
+        self.headers.remove(&headers::SESSION_ID);
         (self.renamed, self.stranger) = (None, false);
         let eras = match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
@@ -402,13 +402,13 @@ impl Inquiry<'_> {
     /// the backend has sessions, so when it refuses this one, that may be all it says.
     fn may_be_stale(&self) -> bool {
         let has_sessions = |eras: Eras| self.served.speaks_legacy(eras) == Some(true);
-        self.headers.contains_key(headers::SESSION_ID) && !self.served.eras().is_some_and(has_sessions)
+        self.headers.contains_key(&headers::SESSION_ID) && !self.served.eras().is_some_and(has_sessions)
     }
 
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !self.headers.contains_key(headers::SESSION_ID) {
+        if !self.headers.contains_key(&headers::SESSION_ID) {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)
@@ -430,9 +430,9 @@ impl Inquiry<'_> {
     /// An HTTP server may do without sessions; whether it does is its own affair.
     fn legacy_headers(&self) -> LegacyHeaders<'_> {
         let given = &self.headers;
-        let session = headers::value(given, headers::SESSION_ID);
+        let session = headers::value(given, &headers::SESSION_ID);
         let session = session.or(self.passes().map(|_| "none"));
-        LegacyHeaders { protocol_version: headers::value(given, headers::PROTOCOL_VERSION), session }
+        LegacyHeaders { protocol_version: headers::value(given, &headers::PROTOCOL_VERSION), session }
     }
 
     async fn eras(&self) -> Result<Eras, omcp_core::GatewayError> {

@@ -142,14 +142,14 @@ impl Front {
         given: &http::HeaderMap,
         kept_here: bool,
     ) -> Named {
-        let Some(given) = given.get(headers::SESSION_ID) else { return Named::Nothing };
+        let Some(given) = given.get(&headers::SESSION_ID) else { return Named::Nothing };
         let Ok(id) = given.to_str() else { return Named::Unknown };
         // What lives here is found by its name, and nothing has to be opened.
         if kept_here && let Some(session) = self.sessions.get(id, endpoint, principal) {
             return Named::Here(session);
         }
         match self.open_session(endpoint, principal, id) {
-            Some(content::Session::Upstream { id }) => match HeaderValue::from_str(&id) {
+            Some(content::Session::Upstream { id }) => match HeaderValue::try_from(id) {
                 Ok(theirs) => Named::Upstream(Renamed { theirs, ours: given.clone() }),
                 Err(_) => Named::Unknown,
             },

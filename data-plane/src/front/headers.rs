@@ -1,18 +1,26 @@
 //! What a client's header fields say.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 
-pub const SESSION_ID: &str = "mcp-session-id";
-pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
-pub const LAST_EVENT_ID: &str = "last-event-id";
+// Names that are made once: looking a field up by its text spells the name out every time.
+pub static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub static METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub static NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What nearly every client accepts.
 const USUAL: &str = "application/json, text/event-stream";
 
 /// The one value of a header, if it is visible ASCII.
-pub fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// A name that the rules of admission ask for, if it is one of the usual ones.
+pub fn known(name: &str) -> Option<&'static HeaderName> {
+    [&PROTOCOL_VERSION, &METHOD, &NAME].into_iter().find(|known| known.as_str() == name)
 }
 
 /// Which kinds of answer a client takes. No Accept, `*/*` and either of the two are all fine.

@@ -42,7 +42,7 @@ pub async fn initialize(
         Ok((answer, Some(session))) => {
             let mut response = reply::json(labels.restore_response(&answer));
             if let Ok(id) = HeaderValue::from_str(session.id()) {
-                response.headers_mut().insert(headers::SESSION_ID, id);
+                response.headers_mut().insert(&headers::SESSION_ID, id);
             }
             front.sessions.insert(session);
             served.note_success();
@@ -246,7 +246,7 @@ async fn answer(
 /// 400 for a `Last-Event-ID` that is none of ours.
 pub fn listen(session: &Session, headers: &HeaderMap, front: &Front) -> Result<Response<Body>, Refusal> {
     session.link().listens();
-    let (place, log, follow) = match headers::value(headers, headers::LAST_EVENT_ID) {
+    let (place, log, follow) = match headers::value(headers, &headers::LAST_EVENT_ID) {
         None => (StreamId::general(), Some(session.general().clone()), Follow::Shared),
         Some(last) => {
             let EventId { stream, number } = EventId::parse(last).ok_or_else(reply::foreign_event_id)?;

@@ -16,6 +16,7 @@ const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A request that was not admitted.
+#[cold]
 pub fn refusal(refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = match refusal.body() {
@@ -29,6 +30,7 @@ pub fn refusal(refusal: &Refusal) -> Response<Body> {
 }
 
 /// A call that was admitted and failed: a JSON-RPC error inside a 200, which every client reads.
+#[cold]
 pub fn failure(id: &[u8], backend: &str, error: &GatewayError) -> Response<Body> {
     json(failure::message(id, backend, error).into())
 }

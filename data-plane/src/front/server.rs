@@ -157,7 +157,7 @@ impl Service<Request<Incoming>> for Entrance {
             Some(Err(refusal)) => Either::Right(ready(Ok(reply::refusal(&refusal)))),
             Some(Ok(hop)) => {
                 answer.is_of_a_node();
-                request.headers_mut().remove(hop::HEADER);
+                request.headers_mut().remove(&hop::HEADER);
                 request.extensions_mut().insert(hop);
                 Either::Left(answer.hand_over(request))
             }

@@ -79,7 +79,7 @@ impl Passage<'_> {
     pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
         let (served, front) = (self.served, self.front);
         let endless = self.method == Method::GET;
-        let in_session = self.headers.contains_key(headers::SESSION_ID);
+        let in_session = self.headers.contains_key(&headers::SESSION_ID);
         let (renamed, principal) = (self.renamed.clone(), self.principal);
         let mut response = match self.send(message, body).await {
             Ok(response) => response,
@@ -158,12 +158,12 @@ fn rename(
     renamed: Option<Renamed>,
     headers: &mut HeaderMap,
 ) -> Result<(), GatewayError> {
-    let Some(theirs) = headers.get(headers::SESSION_ID) else { return Ok(()) };
+    let Some(theirs) = headers.get(&headers::SESSION_ID) else { return Ok(()) };
     let ours = match renamed.filter(|renamed| renamed.theirs == *theirs) {
         Some(renamed) => renamed.ours,
         None => front.rename_session(served.name().as_str(), principal, theirs)?,
     };
-    headers.insert(headers::SESSION_ID, ours);
+    headers.insert(&headers::SESSION_ID, ours);
     Ok(())
 }
 
@@ -228,7 +228,7 @@ fn for_backend(mut headers: HeaderMap) -> HeaderMap {
     only(headers, |name| {
         [ACCEPT, CONTENT_TYPE, USER_AGENT, ACCEPT_LANGUAGE].contains(name)
             || is_mcp(name)
-            || ["traceparent", "tracestate", headers::LAST_EVENT_ID].contains(&name.as_str())
+            || ["traceparent", "tracestate", "last-event-id"].contains(&name.as_str())
     })
 }
 
@@ -270,7 +270,7 @@ fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    let kind = headers::value(headers, CONTENT_TYPE.as_str()).unwrap_or("");
+    let kind = headers::value(headers, &CONTENT_TYPE).unwrap_or("");
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
@@ -279,7 +279,11 @@ pub struct View<'a>(pub &'a HeaderMap);
 
 impl HeaderView for View<'_> {
     fn all<'a>(&'a self, name: &str, each: &mut dyn FnMut(&'a [u8])) {
-        self.0.get_all(name).iter().for_each(|value| each(value.as_bytes()));
+        let values = match headers::known(name) {
+            Some(name) => self.0.get_all(name),
+            None => self.0.get_all(name),
+        };
+        values.iter().for_each(|value| each(value.as_bytes()));
     }
 }
 

@@ -129,7 +129,7 @@ impl Members {
         }
         let ring = self.keys.ring();
         let mark = hop::mark(ring.active(), (&method, &uri), to, principal, &body);
-        headers.insert(HeaderName::from_static(hop::HEADER), mark);
+        headers.insert(&hop::HEADER, mark);
         let mut marked = Request::new(Full::new(body));
         (*marked.method_mut(), *marked.uri_mut(), *marked.headers_mut()) = (method, uri, headers);
         marked

@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::token::content::NodeTag;
 use omcp_mcp::token::{Key, KeyId};
@@ -15,7 +15,7 @@ use super::Members;
 use super::keys::now_s;
 use crate::backends::bridge::principal::Principal;
 
-pub const HEADER: &str = "omcp-hop";
+pub static HEADER: HeaderName = HeaderName::from_static("omcp-hop");
 /// How far the clocks of two nodes may be apart, seconds: what goes wrong without anybody noticing.
 pub const CLOCK_SKEW_S: u64 = 300;
 /// Longest name of a principal on the way, bytes.
@@ -95,7 +95,7 @@ impl Members {
     /// # Errors
     /// Its mark is none of this fleet's, or not for this request.
     pub fn hop(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Result<Hop, Refusal>> {
-        let given = headers.get(HEADER)?;
+        let given = headers.get(&HEADER)?;
         let hop = self.read_hop(method, uri, given);
         if hop.is_ok() {
             Self::count(&self.counts.received);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn hop(to: &Members, method: Method, uri: &'static str, mark: &HeaderValue) -> Option<Result<Hop, u16>> {
-        let headers = HeaderMap::from_iter([(http::HeaderName::from_static(HEADER), mark.clone())]);
+        let headers = HeaderMap::from_iter([(HEADER.clone(), mark.clone())]);
         to.hop(&method, &Uri::from_static(uri), &headers).map(|hop| hop.map_err(|refusal| refusal.status))
     }
 

@@ -121,16 +121,15 @@ impl Keyring {
         let plain = id.len() == 8 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let id = KeyId(u32::from_str_radix(id, 16).ok().filter(|_| plain)?);
         let key = self.key(id)?;
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
-        let mut inside = sealed.to_vec();
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let nonce = Nonce::assume_unique_for_key(*bytes.first_chunk::<NONCE_LEN>()?);
         let aad = Aad::from(binding.to_bytes());
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = key.sealing.open_in_place(nonce, aad, &mut inside).ok()?.len();
-        inside.truncate(opened);
+        let inside = key.sealing.open_in_place(nonce, aad, &mut bytes[NONCE_LEN..]).ok()?;
         let expires_s = u32::from_le_bytes(*inside.first_chunk::<TIME_LEN>()?);
-        inside.drain(..TIME_LEN);
-        (u64::from(expires_s) > now_s).then_some(inside)
+        let content = NONCE_LEN + TIME_LEN..NONCE_LEN + inside.len();
+        bytes.truncate(content.end);
+        bytes.drain(..content.start);
+        (u64::from(expires_s) > now_s).then_some(bytes)
     }
 }
 

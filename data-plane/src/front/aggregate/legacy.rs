@@ -30,7 +30,7 @@ pub fn initialize(inquiry: &Inquiry<'_>, request: &McpMessage) -> Response<Body>
     };
     let mut response = reply::json(answer);
     if let Ok(id) = HeaderValue::from_str(session.id()) {
-        response.headers_mut().insert(headers::SESSION_ID, id);
+        response.headers_mut().insert(&headers::SESSION_ID, id);
     }
     inquiry.front.sessions.insert(Arc::new(session));
     response

@@ -49,7 +49,7 @@ pub async fn answer(response: Response<Body>, way: Way) -> Response<Body> {
             Err(error) => return broken(&way, &*error),
         },
     };
-    let kind = headers::value(&head.headers, CONTENT_TYPE.as_str()).unwrap_or("");
+    let kind = headers::value(&head.headers, &CONTENT_TYPE).unwrap_or("");
     if kind.starts_with("application/json") {
         return reply::json_with_status(head.status, way.translate(body));
     }
