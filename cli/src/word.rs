@@ -71,12 +71,20 @@ pub fn rejection(code: i32) -> &'static str {
 pub fn reason(status: &NodeBackendStatus) -> String {
     if let Some(found) = &status.rejection {
         let field = if found.field.is_empty() { String::new() } else { format!("{}: ", found.field) };
-        return format!("{field}{}{}", found.message, elsewhere(status));
+        return format!("{field}{}{}", without_field(found), elsewhere(status));
     }
     let said = status.status.as_ref();
     said.filter(|_| !matches!(backend_state(status), BackendState::Ready | BackendState::Idle))
         .map(|status| status.last_error.clone())
         .unwrap_or_default()
+}
+
+/// What a node says of a field begins with the field's own name, which stands there already.
+fn without_field(found: &Rejection) -> &str {
+    match found.message.split_once(": ") {
+        Some((name, rest)) if found.field.rsplit('.').next() == Some(name) => rest,
+        _ => &found.message,
+    }
 }
 
 /// Where else a backend can be served, if a node does not offer its runtime type.
@@ -107,6 +115,21 @@ pub fn count(number: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_named_once() {
+        for (field, message, want) in [
+            ("runtime.command", "command: no file /x", "runtime.command: no file /x"),
+            ("runtime.args[0]", "args[0]: ${X} has no value", "runtime.args[0]: ${X} has no value"),
+            ("runtime.url", "it lacks a host: see url", "runtime.url: it lacks a host: see url"),
+            ("", "settings: do not fit", "settings: do not fit"),
+        ] {
+            let rejection =
+                Rejection { field: field.into(), message: message.into(), ..Rejection::default() };
+            let status = NodeBackendStatus { rejection: Some(rejection), ..Default::default() };
+            assert_eq!(reason(&status), want);
+        }
+    }
 
     #[test]
     fn a_type_that_a_node_lacks_is_looked_for_elsewhere() {

@@ -25,19 +25,21 @@ pub fn find(command: &str, working_dir: &Path, path: &OsStr) -> Result<PathBuf, 
     if command.is_empty() || command.contains('\0') {
         return Err(invalid("is empty or holds a NUL byte".to_owned()));
     }
+    let hint =
+        if command.contains(' ') { ", as command is one program and args what it is given" } else { "" };
     if command.contains('/') {
-        return at(&working_dir.join(command));
+        return at(&working_dir.join(command), hint);
     }
     let candidates = std::env::split_paths(path).map(|dir| dir.join(command));
     let found = candidates.filter(|file| file.is_absolute()).find(|file| is_program(file));
-    found.ok_or_else(|| invalid(format!("no program {command:?} in PATH")))
+    found.ok_or_else(|| invalid(format!("no program {command:?} in PATH{hint}")))
 }
 
-fn at(file: &Path) -> Result<PathBuf, GatewayError> {
+fn at(file: &Path, hint: &str) -> Result<PathBuf, GatewayError> {
     let shown = file.display();
     let file = std::path::absolute(file).map_err(|_| invalid(format!("{shown} is no path")))?;
     match (file.is_file(), is_program(&file)) {
-        (false, _) => Err(invalid(format!("no file {}", file.display()))),
+        (false, _) => Err(invalid(format!("no file {}{hint}", file.display()))),
         (true, false) => Err(invalid(format!("{} is not executable by the node", file.display()))),
         (true, true) => Ok(file),
     }
@@ -71,6 +73,9 @@ mod tests {
     fn what_is_missing_is_named() {
         assert_eq!(text("no-such-program"), "command: no program \"no-such-program\" in PATH");
         assert_eq!(text("./nothing"), "command: no file /etc/nothing");
+        let hint = "as command is one program and args what it is given";
+        assert_eq!(text("npx -y x"), format!("command: no program \"npx -y x\" in PATH, {hint}"));
+        assert_eq!(text("/bin/npx -y"), format!("command: no file /bin/npx -y, {hint}"));
         assert_eq!(text("/etc/passwd"), "command: /etc/passwd is not executable by the node");
         assert_eq!(text("/etc/"), "command: no file /etc/");
         assert_eq!(text(""), "command: is empty or holds a NUL byte");
