@@ -20,6 +20,8 @@ mod prefix;
 mod server;
 mod surroundings;
 
+use std::collections::BTreeSet;
+
 use crate::cargo;
 use crate::interop::cell::Cell;
 use crate::interop::house::House;
@@ -64,8 +66,9 @@ fn chosen(mut cells: Vec<Cell>, wanted: impl Fn(&str) -> bool) -> Vec<Cell> {
 }
 
 fn visit(report: &mut Report, name: &str, cells: &[Cell]) {
-    let own = cells.iter().any(|cell| cell.client.is_own());
-    if !cargo::programs(report) || own && !cargo::example(report, "omcp-rmcp-client") {
+    let of_cell = |cell: &Cell| [cell.client.example(), cell.server.example()];
+    let examples: BTreeSet<_> = cells.iter().flat_map(of_cell).flatten().collect();
+    if !cargo::programs(report) || !examples.iter().all(|example| cargo::example(report, example)) {
         return;
     }
     match House::build(name, cells) {

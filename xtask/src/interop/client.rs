@@ -51,9 +51,9 @@ impl Client {
         if self.speaks == MODERN { LEGACY } else { MODERN }
     }
 
-    /// Whether it is a program of this workspace.
-    pub fn is_own(&self) -> bool {
-        self.language == Language::Own
+    /// The example that it is, if it is one: those are built for the cells that need them.
+    pub fn example(&self) -> Option<&'static str> {
+        self.script.strip_prefix("examples/")
     }
 
     /// The path of the gateway that it uses.

@@ -49,7 +49,7 @@ pub struct ServerKind {
 const LEGACY: &[&str] = &["legacy"];
 const BOTH: &[&str] = &["legacy", "modern"];
 
-pub const SERVERS: [ServerKind; 5] = [
+pub const SERVERS: [ServerKind; 6] = [
     ServerKind {
         name: "everything",
         language: Language::Node,
@@ -90,6 +90,14 @@ pub const SERVERS: [ServerKind; 5] = [
         eras: BOTH,
         ways: &[(Way::Http, "http"), (Way::Stdio, "stdio"), (Way::Tcp, "tcp")],
     },
+    ServerKind {
+        name: "rmcp",
+        language: Language::Own,
+        script: "examples/omcp-rmcp-server",
+        plan: "rmcp.json",
+        eras: BOTH,
+        ways: &[(Way::Stdio, "stdio")],
+    },
 ];
 
 impl ServerKind {
@@ -100,6 +108,11 @@ impl ServerKind {
     /// Whether it is a program of this workspace.
     pub fn is_own(&self) -> bool {
         self.language == Language::Own
+    }
+
+    /// The example that it is, if it is one: those are built for the cells that need them.
+    pub fn example(&self) -> Option<&'static str> {
+        self.script.strip_prefix("examples/")
     }
 
     pub fn is_dual(&self) -> bool {
