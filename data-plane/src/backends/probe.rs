@@ -49,7 +49,8 @@ pub async fn speaks_legacy(served: &Served) -> Option<bool> {
     let mut dialogue = dial(served).await.ok()?;
     let answer = initialize(&mut dialogue, &json!({}), FIRST_ANSWER_DEADLINE).await;
     dialogue.close(CLOSE_DEADLINE).await;
-    answer.ok().map(|answer| answer.is_ok())
+    // A modern server may answer this question with its own revision: there is no session for that.
+    answer.ok().map(|answer| answer.is_ok_and(|initialized| check_version(&initialized).is_ok()))
 }
 
 /// What a backend that answers lists by now.
