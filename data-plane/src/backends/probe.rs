@@ -191,8 +191,11 @@ async fn modern_on(
     discovered: &Value,
 ) -> Result<Findings, GatewayError> {
     let source = Source::new(Era::Modern, statement(discovered));
-    let listed = listing::take(&mut dialogue, source).await;
+    let mut listed = listing::take(&mut dialogue, source).await;
     let keep = served.runtime().http().is_none();
+    if !keep {
+        listed.keep_good_headers();
+    }
     let connection = if keep {
         Some(dialogue.into_connection())
     } else {
