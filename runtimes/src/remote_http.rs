@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::connection::HttpConnection;
+use self::mirrored::Mirrored;
 use self::session::Session;
 use crate::http_client::HttpClient;
 use crate::http_endpoint::HttpEndpoint;
@@ -74,6 +75,7 @@ impl RuntimeType for RemoteHttp {
             endpoint,
             upstream,
             settings,
+            mirrored: Arc::default(),
         }))
     }
 }
@@ -83,6 +85,7 @@ struct RemoteHttpRuntime {
     endpoint: HttpEndpoint,
     upstream: HttpUpstream,
     settings: RemoteHttpSettings,
+    mirrored: Arc<Mirrored>,
 }
 
 #[async_trait]
@@ -97,6 +100,7 @@ impl Runtime for RemoteHttpRuntime {
                 write_timeout: self.settings.write_timeout_ms.duration(),
                 message_len_max: self.settings.message_len_max.bytes(),
             },
+            Arc::clone(&self.mirrored),
         );
         Ok(Box::new(HttpConnection::new(Arc::new(session))))
     }

@@ -8,9 +8,12 @@
 //! * [`harness`]: the real programs as processes, and small MCP clients, for the integration suite.
 //! * [`faults`]: a TCP proxy with the faults of networks, also as the program `omcp-fault-proxy`.
 //! * [`chaos`]: scenarios of kills, cuts and edits under load, played by the `omcp-chaos` program.
+//! * [`conformance_client`]: scenarios of the official conformance suite in client mode, played by the
+//!   `omcp-conformance-client` program.
 //! * [`kit`]: the conformance kit of the runtimes, run over every type by the `omcp-kit` program.
 
 pub mod chaos;
+pub mod conformance_client;
 pub mod faults;
 pub mod fixture;
 pub mod harness;

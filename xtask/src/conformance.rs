@@ -1,203 +1,40 @@
-//! The official MCP conformance suite: our fixture server alone, and the same one behind the gateway.
+//! The official MCP conformance suite, directly and through the gateway, which has to be judged alike.
 //!
-//! What the gateway lets through has to be judged exactly as the fixture itself, check by check.
+//! - [`suite`]: its program
+//! - [`checks`]: what it found in one run
+//! - [`verdict`]: two runs compared, and what may differ
+//! - [`server`]: it judges our fixture server; [`client`]: it judges a scripted client
 
 mod checks;
+mod client;
+mod server;
+mod suite;
+mod verdict;
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use clap::ValueEnum;
 
-use anyhow::{Context, Result, bail};
+use crate::cargo;
+use crate::report::Report;
 
-use crate::conformance::checks::{Checks, Difference};
-use crate::report::{Counts, Report};
-use crate::stage::{Server, Stage};
-use crate::{cargo, folders, process, tools};
-
-/// A run takes 2 to 11 seconds; a scenario gives up by itself after 30.
-const RUN_LIMIT: Duration = Duration::from_secs(300);
-
-/// One version of the suite and one revision of the protocol.
-struct Suite {
-    name: &'static str,
-    script: &'static str,
-    arguments: &'static [&'static str],
-    backends: &'static [&'static str],
+/// What the suite judges.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// A server of ours, which the gateway serves
+    Server,
+    /// A client of ours, whose requests the gateway makes
+    Client,
 }
 
-const ALPHA: &str = "@modelcontextprotocol/conformance/dist/index.js";
-const STABLE: &str = "conformance-stable/dist/index.js";
-
-/// A server with a handshake only, for clients that know none.
-const LEGACY: &str = "legacy";
-/// The aggregate of one backend: clients need no prefix then.
-const AGGREGATE: &str = "aggregate";
-
-const SUITES: [Suite; 3] = [
-    Suite {
-        name: "2025-11-25",
-        script: ALPHA,
-        arguments: &["--requirements", "2025-11-25"],
-        backends: &["http", "stdio", AGGREGATE],
-    },
-    Suite {
-        name: "2026-07-28",
-        script: ALPHA,
-        arguments: &["--requirements", "2026-07-28"],
-        backends: &["http", "stdio", LEGACY, AGGREGATE],
-    },
-    Suite { name: "0.1.16", script: STABLE, arguments: &[], backends: &["http"] },
-];
-
-/// Differences from the direct run that a pipe cannot avoid. A failure is never excused.
-struct Excused {
-    backend: &'static str,
-    scenario: &'static str,
-    checks: &'static [&'static str],
-    reason: &'static str,
-}
-
-const POLLING: &str = "server-sse-polling";
-const OF_POLLING: [&str; 4] =
-    ["incoming-response", "incoming-sse-event", "outgoing-request", "server-sse-disconnect-resume"];
-
-const EXCUSED: [Excused; 3] = [
-    Excused {
-        backend: LEGACY,
-        scenario: "input-required-result-ignore-extra-params",
-        checks: &["sep-2322-ignore-unexpected-params"],
-        reason: "it answers before it is asked, which a server that asks in the middle of a call cannot use",
-    },
-    Excused {
-        backend: "stdio",
-        scenario: POLLING,
-        checks: &OF_POLLING,
-        reason: "a server behind a pipe has no stream to close in mid-call, so there is nothing to resume",
-    },
-    Excused {
-        backend: AGGREGATE,
-        scenario: POLLING,
-        checks: &OF_POLLING,
-        reason: "a session with many backends speaks with each message by message",
-    },
-];
-
-/// Scenarios that look for a tool in the list by the name its server gave it: there it has a prefix.
-const BY_LISTED_NAME: [&str; 1] = ["json-schema-2020-12"];
-/// Scenarios that want a call refused because it needs a task and its client knows none: across the eras the
-/// gateway drives the task itself.
-const DRIVEN: [&str; 1] = ["tasks-required-task-error"];
-
-pub fn run(report: &mut Report) {
+/// One mode, or both.
+pub fn run(report: &mut Report, only: Option<Mode>) {
     if !cargo::programs(report) {
         return;
     }
-    let start = || {
-        tools::npm("conformance")?;
-        let mut command = Command::new(folders::program("omcp-fixture"));
-        let fixture =
-            Server::start("fixture", command.args(["--era", "both", "http", "--listen", "127.0.0.1:0"]))?;
-        let stage = Stage::start("conformance", &manifest(fixture.url()))?;
-        Ok((fixture, stage))
-    };
-    match start() {
-        Ok((fixture, stage)) => SUITES.iter().for_each(|suite| suite.compare(report, fixture.url(), &stage)),
-        Err(error) => report.step("conformance", || Err(error)),
+    let wanted = |mode| only.is_none_or(|only| only == mode);
+    if wanted(Mode::Server) {
+        server::run(report);
     }
-}
-
-/// The same fixture behind both kinds of runtime, and as a server of the older era.
-fn manifest(url: &str) -> String {
-    let program = folders::program("omcp-fixture");
-    format!(
-        "servers:\n\
-        - {{ id: http, tags: [alone], runtime: {{ type: remote-http, url: \"{url}\" }} }}\n\
-        - {{ id: stdio, runtime: {{ type: local-process, command: \"{program}\", args: [--era, both, stdio] }} }}\n\
-        - {{ id: {LEGACY}, runtime: {{ type: local-process, command: \"{program}\", args: [--era, legacy, stdio] }} }}\n",
-        program = program.display()
-    )
-}
-
-impl Suite {
-    fn compare(&self, report: &mut Report, direct_url: &str, stage: &Stage) {
-        let mut direct = None;
-        report.step(&format!("conformance {} direct", self.name), || {
-            let checks = self.run("direct", direct_url)?;
-            let counts = checks.counts();
-            checks.failures().iter().for_each(|failure| eprintln!("  {failure}"));
-            direct = Some(checks);
-            Ok(counts)
-        });
-        for backend in self.backends {
-            let direct = direct.as_ref();
-            report.step(&format!("conformance {} through {backend}", self.name), || {
-                let direct = direct.context("there is no direct run to compare with")?;
-                let through = self.run(backend, &endpoint(stage, backend))?;
-                Ok(match *backend {
-                    AGGREGATE => {
-                        judge(backend, &direct.without(&BY_LISTED_NAME), &through.without(&BY_LISTED_NAME))
-                    }
-                    LEGACY => judge(backend, &direct.without(&DRIVEN), &through.without(&DRIVEN)),
-                    backend => judge(backend, direct, &through),
-                })
-            });
-        }
+    if wanted(Mode::Client) {
+        client::run(report);
     }
-
-    fn run(&self, target: &str, url: &str) -> Result<Checks> {
-        let name = format!("conformance-{}-{target}", self.name);
-        let folder = folders::results(&name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        let mut command = Command::new(tools::node()?);
-        command.arg(script(self.script)).args(["server", "--url", url]).args(self.arguments);
-        command.arg("-o").arg(&folder);
-        // The exit code speaks of required scenarios only; the checks speak of all of them.
-        let ended = process::run(&name, &mut command, RUN_LIMIT)?;
-        let checks = Checks::read(&folder)?;
-        if checks.is_empty() {
-            ended.show();
-            bail!("the suite left no results in {}", folder.display());
-        }
-        Ok(checks)
-    }
-}
-
-fn endpoint(stage: &Stage, backend: &str) -> String {
-    match backend {
-        AGGREGATE => stage.aggregate("/mcp", "alone"),
-        backend => stage.endpoint("/mcp", backend),
-    }
-}
-
-fn script(path: &str) -> PathBuf {
-    folders::root().join("tests/conformance/node_modules").join(path)
-}
-
-/// Every check has to succeed and to end as it does without the gateway.
-fn judge(backend: &str, direct: &Checks, through: &Checks) -> Counts {
-    let mut counts = through.counts();
-    counts.failed = through.failures().len();
-    through.failures().iter().for_each(|failure| eprintln!("  {failure}"));
-    for difference in direct.differences(through) {
-        match excuse(backend, &difference) {
-            Some(reason) => eprintln!("  {difference} (excused: {reason})"),
-            None => {
-                eprintln!("  {difference}");
-                counts.failed += 1;
-            }
-        }
-    }
-    counts
-}
-
-fn excuse(backend: &str, difference: &Difference) -> Option<&'static str> {
-    let fits = |excused: &&Excused| {
-        (excused.backend, excused.scenario) == (backend, difference.scenario.as_str())
-            && excused.checks.contains(&difference.check.as_str())
-    };
-    EXCUSED.iter().find(fits).map(|excused| excused.reason)
 }

@@ -60,7 +60,10 @@ enum Chore {
     /// Each target of `fuzz/` for a while; prints how many inputs it was given
     Fuzz(fuzz::Options),
     /// The official MCP conformance suite, directly and through the gateway
-    Conformance,
+    Conformance {
+        /// Only this mode of the suite: what it judges is a server, or a client
+        mode: Option<conformance::Mode>,
+    },
     /// Other people's clients and servers, directly and through the gateway
     Interop {
         /// Only pairs whose name contains this
@@ -95,7 +98,7 @@ fn main() -> ExitCode {
         }
         Chore::Chaos(options) => chaos::run(&mut report, &options),
         Chore::Fuzz(options) => fuzz::run(&mut report, &options),
-        Chore::Conformance => conformance::run(&mut report),
+        Chore::Conformance { mode } => conformance::run(&mut report, mode),
         Chore::Interop { filter } => interop::run(&mut report, &filter),
         Chore::Matrix(options) => interop::matrix(&mut report, &options),
         Chore::Bench { options } => cargo::bench(&mut report, &options),
@@ -114,7 +117,7 @@ fn test(report: &mut Report) {
     tools::plugin_stubs(report);
     kit::run(report, false);
     chaos::run(report, &chaos::Options::default());
-    conformance::run(report);
+    conformance::run(report, None);
     interop::run(report, "");
     interop::matrix(report, &interop::Options::default());
 }

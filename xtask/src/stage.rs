@@ -15,6 +15,8 @@ use crate::{folders, process};
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// What our own servers say before their address.
 const READY: &str = "listening on ";
+/// What `omcp-stage` says between the addresses of node and control plane.
+const MANAGED: &str = ", managed at ";
 const GRACE_POLL: Duration = Duration::from_millis(20);
 /// Ten seconds: a node drains before it ends.
 const STAGE_GRACE_POLLS: u32 = 500;
@@ -22,6 +24,7 @@ const STAGE_GRACE_POLLS: u32 = 500;
 /// A control plane and a node that serve a manifest. They end with this value.
 pub struct Stage {
     node: String,
+    control_plane: String,
     _program: Server,
 }
 
@@ -33,7 +36,19 @@ impl Stage {
         fs::write(&file, manifest).with_context(|| format!("write {}", file.display()))?;
         let mut program = Server::start(name, Command::new(folders::program("omcp-stage")).arg(&file))?;
         program.grace_polls = STAGE_GRACE_POLLS;
-        Ok(Self { node: program.url().to_owned(), _program: program })
+        let (node, control_plane) =
+            program.url().split_once(MANAGED).context("omcp-stage names two addresses")?;
+        Ok(Self { node: node.to_owned(), control_plane: control_plane.to_owned(), _program: program })
+    }
+
+    /// The node's MCP address.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The control plane's admin address.
+    pub fn control_plane(&self) -> &str {
+        &self.control_plane
     }
 
     /// The endpoint of one backend, below `/mcp` or `/sse`.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::dialogue::Dialogue;
 use super::introduction::metadata;
 use super::lane::Lane;
-use super::schemas::Tools;
+use super::schemas::{self, Tools};
 
 /// For one page: the backend is up by then.
 const PAGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -107,6 +107,11 @@ impl Listed {
         let count = self.source.list(List::Tools).items.len();
         let known = !self.unknown.contains(&List::Tools) && self.source.offers(List::Tools);
         known.then(|| u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Leaves out the tools that must not be offered over HTTP.
+    pub fn keep_good_headers(&mut self) {
+        self.source.list_mut(List::Tools).items.retain(|tool| schemas::has_good_headers(tool));
     }
 
     /// What calls have to know of the tools.

@@ -49,7 +49,8 @@ pub async fn speaks_legacy(served: &Served) -> Option<bool> {
     let mut dialogue = dial(served).await.ok()?;
     let answer = initialize(&mut dialogue, &json!({}), FIRST_ANSWER_DEADLINE).await;
     dialogue.close(CLOSE_DEADLINE).await;
-    answer.ok().map(|answer| answer.is_ok())
+    // A modern server may answer this question with its own revision: there is no session for that.
+    answer.ok().map(|answer| answer.is_ok_and(|initialized| check_version(&initialized).is_ok()))
 }
 
 /// What a backend that answers lists by now.
@@ -190,8 +191,11 @@ async fn modern_on(
     discovered: &Value,
 ) -> Result<Findings, GatewayError> {
     let source = Source::new(Era::Modern, statement(discovered));
-    let listed = listing::take(&mut dialogue, source).await;
+    let mut listed = listing::take(&mut dialogue, source).await;
     let keep = served.runtime().http().is_none();
+    if !keep {
+        listed.keep_good_headers();
+    }
     let connection = if keep {
         Some(dialogue.into_connection())
     } else {

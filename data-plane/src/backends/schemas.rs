@@ -43,6 +43,17 @@ impl Tools {
     }
 }
 
+/// Whether a tool may be offered over HTTP: one that says wrongly which arguments are repeated in headers may
+/// not (2026-07-28, Tools: x-mcp-header).
+pub fn has_good_headers(tool: &[u8]) -> bool {
+    let tool: Value = serde_json::from_slice(tool).unwrap_or_default();
+    let read = mcp_params(&tool["inputSchema"]);
+    if let Err(error) = &read {
+        tracing::warn!(tool = tool["name"].as_str(), %error, "the tool is left out of lists");
+    }
+    read.is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -58,6 +69,16 @@ mod tests {
         let headers = Tools::of(&tools);
         assert_eq!(headers.headers("a").map(|params| params.len()), Some(1));
         assert!(headers.headers("b").is_none());
+    }
+
+    #[test]
+    fn tools_with_bad_annotations_are_not_offered() {
+        let tool = |annotation: &str| {
+            let region = json!({"type": "string", "x-mcp-header": annotation});
+            json!({"name": "a", "inputSchema": {"properties": {"region": region}}}).to_string()
+        };
+        assert!(has_good_headers(tool("Region").as_bytes()));
+        assert!(!has_good_headers(tool("My Region").as_bytes()));
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl Peer {
                 return self.refuse(id, -32022, json!({"supported": ["2099-01-01"]}));
             }
             ("future", _) => Err(-32601),
-            ("both" | "modern", "server/discover") if self.era != Some("legacy") => {
+            ("both" | "modern" | "posing", "server/discover") if self.era != Some("legacy") => {
                 self.era = Some("modern");
                 Ok(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
             }
@@ -185,6 +185,7 @@ impl Peer {
             ("both", "initialize") if self.era == Some("modern") => {
                 return self.refuse(id, -32022, Value::Null);
             }
+            ("posing", "initialize") => Ok(json!({"protocolVersion": "2026-07-28", "capabilities": {}})),
             (_, "initialize") => {
                 self.era = Some("legacy");
                 Ok(json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}}))

@@ -64,6 +64,16 @@ impl<'a> Edits<'a> {
         self.replace(array.end - 1..array.end - 1, text);
     }
 
+    /// Takes out of the array at `array` what `keep` does not want.
+    pub fn retain(&mut self, array: Range<usize>, keep: impl Fn(Range<usize>) -> bool) {
+        let all = || object::elements(self.src, array.clone());
+        let kept: Vec<&[u8]> = all().filter(|at| keep(at.clone())).map(|at| &self.src[at]).collect();
+        if kept.len() < all().count() {
+            let kept = [b"[", &*kept.join(&b","[..]), b"]"].concat();
+            self.replace(array, kept);
+        }
+    }
+
     pub fn apply(mut self) -> Bytes {
         self.list.sort_by_key(|(at, _)| (at.start, at.end));
         let list: Vec<_> = self.list.iter().map(|(at, text)| (at.clone(), &text[..])).collect();
@@ -134,6 +144,16 @@ mod tests {
         for (src, want) in [("[]", "[9]"), ("[1, 2 ]", "[1, 2 ,9]")] {
             let mut edits = Edits::new(src.as_bytes());
             edits.append(0..src.len(), b"9".to_vec());
+            assert_eq!(edits.apply(), want);
+        }
+    }
+
+    #[test]
+    fn elements_are_taken_out() {
+        for (src, want) in [("[1, 2 , 3]", "[1, 2 , 3]"), ("[1,12,3]", "[1,3]"), ("[12]", "[]"), ("[]", "[]")]
+        {
+            let mut edits = Edits::new(src.as_bytes());
+            edits.retain(0..src.len(), |at| at.len() == 1);
             assert_eq!(edits.apply(), want);
         }
     }

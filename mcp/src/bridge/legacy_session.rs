@@ -46,6 +46,8 @@ pub struct SessionOptions {
     pub ask_prefix: String,
     /// Longest silence of the server.
     pub call_timeout_ms: u64,
+    /// Arguments are repeated in headers as well, so tools that say wrongly which are left out of lists.
+    pub over_http: bool,
 }
 
 /// What any node has to know to serve a session; travels sealed in its id.

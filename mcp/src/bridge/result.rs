@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::edits::{Edits, joined, object, pair, quoted};
 use super::message::Message;
 use super::question::META_RELATED_TASK;
+use crate::admit::mcp_params;
 use crate::envelope::META_SERVER_INFO;
 use crate::methods;
 use crate::object::{elements, member, member_text};
@@ -68,6 +70,21 @@ pub fn to_legacy(response: Message<'_>, method: &str, id: &[u8]) -> Option<Bytes
         });
     }
     Some(edits.apply())
+}
+
+/// A list of tools without those that must not be offered over HTTP: they say wrongly which arguments are
+/// repeated in headers.
+pub fn with_good_headers(response: Message<'_>) -> Option<Bytes> {
+    let bytes = response.bytes();
+    let tools = member(bytes, response.result_object()?, "tools").filter(|at| bytes[at.start] == b'[')?;
+    let mut edits = Edits::new(bytes);
+    edits.retain(tools, |tool| has_good_headers(&bytes[tool]));
+    (!edits.is_empty()).then(|| edits.apply())
+}
+
+fn has_good_headers(tool: &[u8]) -> bool {
+    let tool: Value = serde_json::from_slice(tool).unwrap_or_default();
+    mcp_params(&tool["inputSchema"]).is_ok()
 }
 
 /// A list of tools of which each may be called as a task, if it says nothing of that itself.
@@ -139,7 +156,7 @@ fn describes_object(bytes: &[u8], schema: Range<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::message::Owned;
     use super::*;
@@ -193,6 +210,19 @@ mod tests {
             ),
             json!({ "tools": [{ "name": "a" }, { "outputSchema": { "type": "object" } }], "_meta": { "k": 1 } })
         );
+    }
+
+    #[test]
+    fn tools_with_bad_headers_are_left_out() {
+        let tool = |name: &str, header: &str| {
+            let region = json!({ "type": "string", "x-mcp-header": header });
+            json!({ "name": name, "inputSchema": { "type": "object", "properties": { "region": region } } })
+        };
+        let told = response(json!({ "tools": [tool("good", "Region"), tool("bad", "My Region"), 5] }));
+        let listed: Value = serde_json::from_slice(&with_good_headers(told.lend()).unwrap()).unwrap();
+        assert_eq!(listed["result"]["tools"], json!([tool("good", "Region"), 5]));
+        let told = response(json!({ "tools": [tool("good", "Region")] }));
+        assert_eq!(with_good_headers(told.lend()), None);
     }
 
     #[test]

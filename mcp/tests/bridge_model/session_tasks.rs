@@ -85,6 +85,7 @@ impl House {
             backend: "b".to_owned(),
             ask_prefix: "secret".to_owned(),
             call_timeout_ms: 1_000_000,
+            over_http: true,
         };
         let mut house = Self {
             clients: plans.iter().map(|_| Client::default()).collect(),

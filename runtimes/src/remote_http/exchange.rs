@@ -276,6 +276,9 @@ impl Exchange<'_> {
                     self.session.adopt(self.message, session_id, &message);
                 } else if message.envelope().kind() == Kind::Response {
                     self.session.told.keep(self.message);
+                    if self.is_modern() && self.message.method() == Some(methods::TOOLS_LIST) {
+                        self.session.mirrored.read(&message);
+                    }
                 }
             }
             deliver(self.sink, Event::Message(message)).await;

@@ -1,5 +1,6 @@
 //! Tool arguments that headers repeat [2026-07-28 Streamable HTTP: Custom Headers from Tool Parameters]. Which
-//! they are stands in the tool's schema: it is asked for when a server misses one, and remembered.
+//! they are stands in the tool's schema: it is read in every list of tools that passes, and asked for when a server
+//! misses a header all the same.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +27,7 @@ const PAGES_MAX: usize = 20;
 const OF_THE_PROTOCOL: &str = "io.modelcontextprotocol/";
 const LIST_ID: &[u8] = br#""tools-of-a-call""#;
 
-/// The headers of the tools that want some, by name.
+/// The headers of the tools that want some, by name. All connections to a server share it.
 #[derive(Default)]
 pub struct Mirrored(Mutex<HashMap<String, Arc<[ParamHeader]>>>);
 
@@ -45,12 +46,27 @@ impl Mirrored {
         });
     }
 
-    fn keep(&self, tool: String, headers: Vec<ParamHeader>) {
+    /// Reads an answer to `tools/list`. A tool with a bad annotation is none that clients may call.
+    pub fn read(&self, list: &McpMessage) {
+        let result = list.envelope().result_range().map(|at| &list.bytes()[at]);
+        let page: Value = result.and_then(|result| serde_json::from_slice(result).ok()).unwrap_or_default();
+        for tool in page["tools"].as_array().into_iter().flatten() {
+            if let Some(name) = tool["name"].as_str() {
+                self.keep(name, mcp_params(&tool["inputSchema"]).unwrap_or_default());
+            }
+        }
+    }
+
+    fn keep(&self, tool: &str, headers: Vec<ParamHeader>) {
         let mut known = self.lock();
+        if headers.is_empty() {
+            known.remove(tool);
+            return;
+        }
         if known.len() >= TOOLS_MAX {
             known.clear();
         }
-        known.insert(tool, headers.into());
+        known.insert(tool.to_owned(), headers.into());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<[ParamHeader]>>> {
@@ -86,7 +102,7 @@ pub async fn learn(session: &Session, message: &McpMessage) -> Result<bool, Gate
         if let Some(found) = page["tools"].as_array().into_iter().flatten().find(named) {
             let headers = mcp_params(&found["inputSchema"]).unwrap_or_default();
             let any = !headers.is_empty();
-            session.mirrored.keep(tool, headers);
+            session.mirrored.keep(&tool, headers);
             return Ok(any);
         }
         cursor = page.get("nextCursor").filter(|next| next.is_string()).cloned();

@@ -40,7 +40,7 @@ pub struct Session {
     legacy: Mutex<Option<Arc<Legacy>>>,
     /// What a server that forgot the session has to be told again, once it has a new one.
     pub(super) told: Told,
-    pub(super) mirrored: Mirrored,
+    pub(super) mirrored: Arc<Mirrored>,
     /// Held while the session is opened anew: one request does it, the others wait.
     pub(super) healing: tokio::sync::Mutex<()>,
 }
@@ -54,9 +54,9 @@ pub struct Legacy {
 }
 
 impl Session {
-    pub fn new(client: HttpClient, endpoint: HttpEndpoint, limits: Limits) -> Self {
+    pub fn new(client: HttpClient, endpoint: HttpEndpoint, limits: Limits, mirrored: Arc<Mirrored>) -> Self {
         let (legacy, told, healing) = (Mutex::default(), Told::default(), tokio::sync::Mutex::default());
-        Self { client, endpoint, limits, legacy, told, mirrored: Mirrored::default(), healing }
+        Self { client, endpoint, limits, legacy, told, mirrored, healing }
     }
 
     /// The server's present session, if `initialize` succeeded on this connection.

@@ -14,9 +14,13 @@ use crate::test_server::{
 };
 
 async fn connect(server: &TestServer) -> Box<dyn BackendConnection> {
+    runtime(server).connect().await.unwrap()
+}
+
+fn runtime(server: &TestServer) -> Box<dyn Runtime> {
     let settings =
         json!({ "url": server.url("/mcp"), "headers": { "X-Key": "k" }, "write_timeout_ms": 3000 });
-    build(&RemoteHttp, &settings).unwrap().connect().await.unwrap()
+    build(&RemoteHttp, &settings).unwrap()
 }
 
 fn initialized(id: &str) -> Answer {
@@ -185,6 +189,20 @@ async fn a_header_that_a_server_misses_is_learnt_and_remembered() {
     }
     let methods: Vec<String> = server.seen().iter().map(Seen::rpc).collect();
     assert_eq!(methods, ["tools/call", "tools/list", "tools/list", "tools/call", "tools/call"]);
+}
+
+#[tokio::test]
+async fn a_header_is_known_from_a_list_that_passed_on_another_connection() {
+    let server = mirroring().await;
+    let runtime = runtime(&server);
+    let mut lists = runtime.connect().await.unwrap();
+    lists.send(modern(1, "tools/list", r#","cursor":"2""#)).await.unwrap();
+    assert_eq!(next(&mut *lists).await["id"], 1);
+    let mut calls = runtime.connect().await.unwrap();
+    calls.send(modern(2, "tools/call", r#","name":"t","arguments":{"region":"ü"}"#)).await.unwrap();
+    assert_eq!(next(&mut *calls).await["id"], 2);
+    let methods: Vec<String> = server.seen().iter().map(Seen::rpc).collect();
+    assert_eq!(methods, ["tools/list", "tools/call"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A control plane and a node that serve the manifest in a file, until standard input ends.
 //!
-//! Prints `listening on URL` once the node serves every backend; a backend is at `URL/mcp/NAME`.
+//! Prints `listening on NODE, managed at CONTROL_PLANE` once the node serves every backend: two URLs. A backend
+//! is at `NODE/mcp/NAME`, and `omcp --server CONTROL_PLANE` manages them.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ fn run() -> Result<()> {
     let cluster = Cluster::start(1);
     let applied = cluster.try_apply_text(&manifest, &["--wait", "--wait-timeout", "120s"]);
     ensure!(applied.code == 0, "apply {file} ended with {}:\n{}", applied.code, applied.text());
-    println!("listening on {}", cluster.nodes[0].mcp);
+    println!("listening on {}, managed at {}", cluster.nodes[0].mcp, cluster.control_plane.admin);
     std::io::stdin().read_to_end(&mut Vec::new()).context("wait for the end of the input")?;
     Ok(())
 }

@@ -19,20 +19,30 @@ pub struct Checks {
 struct Check {
     scenario: String,
     id: String,
+    /// An id is a requirement, which several checks of one scenario may be about.
+    name: String,
 }
 
 /// A check that did not end as it does without the gateway.
 pub struct Difference {
-    pub scenario: String,
-    pub check: String,
+    scenario: String,
+    id: String,
+    name: String,
     direct: String,
     through: String,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scenario, check, direct, through } = self;
-        write!(f, "{scenario:42} {check:50} direct {direct}, through the gateway {through}")
+        let Self { scenario, id, name, direct, through } = self;
+        write!(f, "{scenario:42} {id:50} {name}: direct {direct}, through the gateway {through}")
+    }
+}
+
+impl Difference {
+    /// Whether it is one of this check, which is called by its id, or by its own name where several have the id.
+    pub fn is_of(&self, scenario: &str, check: &str) -> bool {
+        self.scenario == scenario && (self.id == check || self.name == check)
     }
 }
 
@@ -47,9 +57,8 @@ impl Checks {
             let checks: Vec<Value> = serde_json::from_slice(&text).context("checks are a JSON list")?;
             for check in checks {
                 let text = |name: &str| check[name].as_str().unwrap_or_default().to_owned();
-                ends.entry(Check { scenario: scenario.clone(), id: text("id") })
-                    .or_default()
-                    .push(text("status"));
+                let check = Check { scenario: scenario.clone(), id: text("id"), name: text("name") };
+                ends.entry(check).or_default().push(text("status"));
             }
         }
         ends.values_mut().for_each(|ends| ends.sort());
@@ -58,6 +67,16 @@ impl Checks {
 
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
+    }
+
+    pub fn has(&self, scenario: &str) -> bool {
+        self.ends.keys().any(|check| check.scenario == scenario)
+    }
+
+    /// The same, where it does not matter how often a check ended so.
+    pub fn once(mut self) -> Self {
+        self.ends.values_mut().for_each(Vec::dedup);
+        self
     }
 
     /// The rest, where some scenarios have nothing to say.
@@ -75,7 +94,9 @@ impl Checks {
     /// One line per failed check.
     pub fn failures(&self) -> Vec<String> {
         let failed = self.ends.iter().filter(|(_, ends)| ends.iter().any(|end| end == "FAILURE"));
-        failed.map(|(check, _)| format!("{:42} {} FAILURE", check.scenario, check.id)).collect()
+        failed
+            .map(|(check, _)| format!("{:42} {} {} FAILURE", check.scenario, check.id, check.name))
+            .collect()
     }
 
     /// Where `through` ended otherwise than this run.
@@ -84,7 +105,8 @@ impl Checks {
         let differing = checks.into_iter().filter(|check| self.ends.get(check) != through.ends.get(check));
         let difference = |check: &Check| Difference {
             scenario: check.scenario.clone(),
-            check: check.id.clone(),
+            id: check.id.clone(),
+            name: check.name.clone(),
             direct: self.shown(check),
             through: through.shown(check),
         };
@@ -96,7 +118,7 @@ impl Checks {
     }
 }
 
-/// `server-ping-2026-11-23T06-17-27-988Z` holds the scenario `ping`.
+/// `server-ping-2026-11-23T06-17-27-988Z` holds the scenario `ping` of server mode; client mode has no prefix.
 fn scenario_of(folder: &str) -> String {
     let name = folder.strip_prefix("server-").unwrap_or(folder);
     let stamp = "-2026-11-23T06-17-27-988Z".len();
@@ -104,11 +126,15 @@ fn scenario_of(folder: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn checks(ends: &[(&str, &[&str])]) -> Checks {
-        let check = |id: &str| Check { scenario: "ping".to_owned(), id: id.to_owned() };
+    /// Checks of one scenario, `ping`.
+    pub fn checks(ends: &[(&str, &[&str])]) -> Checks {
+        let check = |id: &str| {
+            let [scenario, id, name] = ["ping", id, "Ping"].map(str::to_owned);
+            Check { scenario, id, name }
+        };
         let owned = |ends: &[&str]| ends.iter().map(|end| (*end).to_owned()).collect();
         Checks { ends: ends.iter().map(|(id, ends)| (check(id), owned(ends))).collect() }
     }
@@ -119,10 +145,18 @@ mod tests {
     }
 
     #[test]
+    fn how_often_a_check_was_made_may_not_matter() {
+        let direct = checks(&[("a", &["SUCCESS"]), ("b", &["SUCCESS"])]).once();
+        let through = checks(&[("a", &["SUCCESS", "SUCCESS"]), ("b", &["FAILURE", "SUCCESS"])]).once();
+        let found: Vec<_> = direct.differences(&through).into_iter().map(|found| found.id).collect();
+        assert_eq!(found, ["b"]);
+    }
+
+    #[test]
     fn every_check_is_compared() {
         let direct = checks(&[("a", &["SUCCESS"]), ("b", &["INFO", "SUCCESS"]), ("c", &["SUCCESS"])]);
         let through = checks(&[("a", &["SUCCESS"]), ("b", &["FAILURE", "SUCCESS"]), ("d", &["SUCCESS"])]);
-        let found: Vec<_> = direct.differences(&through).into_iter().map(|found| found.check).collect();
+        let found: Vec<_> = direct.differences(&through).into_iter().map(|found| found.id).collect();
         assert_eq!(found, ["b", "c", "d"]);
         assert_eq!(through.counts(), Counts { passed: 3, failed: 1 });
         assert_eq!(direct.differences(&direct).len(), 0);

@@ -80,7 +80,7 @@ async fn an_http_server_that_stays_silent_is_an_outage() {
 
 #[tokio::test(start_paused = true)]
 async fn the_other_era_is_asked_for_on_its_own_connection() {
-    for (speaks, legacy) in [("both", true), ("modern", false)] {
+    for (speaks, legacy) in [("both", true), ("modern", false), ("posing", false)] {
         let stub = Stub::default();
         let backend = served(&stub, "auto", json!({"speaks": speaks}));
         assert_eq!(speaks_legacy(&backend).await, Some(legacy), "{speaks}");

@@ -256,6 +256,7 @@ impl Served {
             backend: self.name.as_str().to_owned(),
             ask_prefix,
             call_timeout_ms: u64::try_from(call_timeout).unwrap_or(u64::MAX),
+            over_http: self.runtime.http().is_some(),
         };
         Ok(BridgedSession::start(lane, renew, options, general, seal))
     }

@@ -204,7 +204,9 @@ impl LegacySession {
         let method = call.method();
         let client = self.client.as_ref().map_or(Revision::LATEST_LEGACY, |client| client.seed.revision);
         let translated = result::to_legacy(response, method, &call.id());
+        let mirrors = self.options.over_http && method == methods::TOOLS_LIST;
         let message = translated
+            .map(|message| if mirrors { changed(message, result::with_good_headers) } else { message })
             .map(|message| changed(message, |message| downlevel::response(message, method, client)))
             .map(|message| match call.task_name() {
                 Some(name) => changed(message, |message| result::of_task(message, &name)),

@@ -31,6 +31,7 @@ pub(super) fn run(script: &[u8]) -> String {
         backend: "backend".to_owned(),
         ask_prefix: "s".to_owned(),
         call_timeout_ms: 300_000,
+        over_http: true,
     };
     let mut driver = Driver {
         session: LegacySession::new(options),

@@ -13,6 +13,8 @@ use super::http::{Http, Reply};
 
 /// The newest revision with a handshake.
 pub const NEWEST: &str = "2025-11-25";
+/// With it the client ends the handshake.
+pub const INITIALIZED: &str = "notifications/initialized";
 const ACCEPT: (&str, &str) = ("accept", "application/json, text/event-stream");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -51,6 +53,16 @@ impl Legacy {
     /// # Errors
     /// The handshake fails.
     pub async fn connect_as(http: Http, url: &str, version: &str, capabilities: Value) -> Result<Self> {
+        let new = Self::introduce(http, url, version, capabilities).await?;
+        new.notify(INITIALIZED, json!({})).await?;
+        Ok(new)
+    }
+
+    /// The first half of the handshake: the server has answered, and waits for [`INITIALIZED`].
+    ///
+    /// # Errors
+    /// It refuses.
+    pub async fn introduce(http: Http, url: &str, version: &str, capabilities: Value) -> Result<Self> {
         let new = Self {
             http,
             url: url.to_owned(),
@@ -66,9 +78,7 @@ impl Legacy {
             exchange.headers.get("mcp-session-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let server = exchange.result().await.context("initialize")?;
         let version = server["protocolVersion"].as_str().context("the server names no revision")?.to_owned();
-        let new = Self { session: session.unwrap_or_default(), version, server, ..new };
-        new.notify("notifications/initialized", json!({})).await?;
-        Ok(new)
+        Ok(Self { session: session.unwrap_or_default(), version, server, ..new })
     }
 
     /// Sends a request and waits for its result.

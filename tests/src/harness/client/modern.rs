@@ -53,10 +53,23 @@ impl Modern {
     /// # Errors
     /// There is none.
     pub async fn open(&self, method: &str, params: Value) -> Result<Exchange> {
+        self.open_with(method, params, &[]).await
+    }
+
+    /// The same with more headers: those that mirror arguments.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn open_with(
+        &self,
+        method: &str,
+        params: Value,
+        more: &[(String, String)],
+    ) -> Result<Exchange> {
         let id = json!(self.next_id.fetch_add(1, Ordering::Relaxed));
         let message =
             json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": with_envelope(params) });
-        Exchange::new(id, self.post(&message).await?).await
+        Exchange::new(id, self.post_with(&message, more).await?).await
     }
 
     /// The same client at another endpoint.
@@ -69,8 +82,14 @@ impl Modern {
     /// # Errors
     /// There is no answer.
     pub async fn post(&self, message: &Value) -> Result<Reply> {
-        let headers = headers_of(message);
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.post_with(message, &[]).await
+    }
+
+    async fn post_with(&self, message: &Value, more: &[(String, String)]) -> Result<Reply> {
+        let mirrored = headers_of(message);
+        let mirrored = mirrored.iter().map(|(name, value)| (*name, value.as_str()));
+        let more = more.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let headers: Vec<_> = mirrored.chain(more).collect();
         self.http.request(Method::POST, &self.url, &headers, message.to_string().as_bytes()).await
     }
 }

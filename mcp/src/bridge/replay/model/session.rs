@@ -73,6 +73,7 @@ impl House {
             backend: "b".to_owned(),
             ask_prefix: "secret".to_owned(),
             call_timeout_ms: 1_000_000,
+            over_http: true,
         };
         let mut house = Self {
             answers: vec![None; plans.len()],
