@@ -28,11 +28,12 @@ use crate::interop::house::House;
 use crate::report::Report;
 
 /// The short form of the matrix: both SDKs, both directions, both endpoints.
-const SHORT: [&str; 5] = [
+const SHORT: [&str; 6] = [
     "TypeScript 2 modern at legacy everything over http",
     "Python 2 modern at legacy everything over stdio in the aggregate",
     "Python 2 modern at legacy filesystem over stdio",
     "TypeScript 1 at modern python over http",
+    "TypeScript 2 modern at legacy rmcp over stdio",
     "Python 1 at modern fastmcp over http in the aggregate",
 ];
 
