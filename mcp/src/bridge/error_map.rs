@@ -75,7 +75,12 @@ fn text(error: Message<'_>) -> Option<Cow<'_, str>> {
 }
 
 fn same(error: Message<'_>, id: &[u8]) -> Bytes {
-    splice::with_id(error.bytes(), error.envelope(), id)
+    if error.envelope().id_range().is_some() {
+        return splice::with_id(error.bytes(), error.envelope(), id);
+    }
+    // Servers leave out an id that they could not read.
+    let code = code_of(error).unwrap_or(code::INTERNAL_ERROR);
+    recoded(error, id, code, error.error_member("data").unwrap_or(b"null"))
 }
 
 /// The same words under another code.
@@ -162,6 +167,15 @@ mod tests {
                 (status, &json!(to), &want),
                 "{from}"
             );
+        }
+    }
+
+    #[test]
+    fn an_error_without_an_id_gets_the_clients() {
+        let told = Owned::scan(r#"{"jsonrpc":"2.0","error":{"code":-32005,"message":"m"}}"#).unwrap();
+        let found = [to_modern(told.lend(), "x", b"1", None).message, to_legacy(told.lend(), "x", b"1")];
+        for answer in found.iter().map(parse) {
+            assert_eq!((&answer["code"], &answer["message"]), (&json!(-32005), &json!("m")));
         }
     }
 
