@@ -21,6 +21,8 @@ use self::blocks::{Block, page};
 
 /// The port of the page, which may be taken on the machine that tests.
 const PORT: &str = "127.0.0.1:9999";
+/// The shell's last line, before the status of a block: what is started in the background keeps its output open.
+const END: &str = "the block has ended with";
 /// What stands in for cargo: that its commands work is what the workspace's own tests show.
 const CARGO: &str = "#!/bin/sh\ncase \"$1\" in test|build|xtask) exit 0;; esac\nexit 1\n";
 
@@ -146,18 +148,18 @@ impl Walk {
     async fn run(&self, block: &Block) -> Result<(Process, String)> {
         let mine = self.folder.join("mine");
         let started = mine.is_dir();
-        let script = format!("set -e\n{}\necho the block has ended", self.own(&block.text));
+        let script = format!("set -e\ntrap 'echo {END} $?' EXIT\n{}", self.own(&block.text));
         let mut command = Command::new("bash");
         command.args(["-c", &script]).current_dir(if started { &mine } else { &self.folder });
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        let mut process = Process::start("block", &mut command);
+        let process = Process::start("block", &mut command);
         wait::until("the end of a block", async || {
             let output = process.output();
-            holds(output.contains("the block has ended") || !process.is_running(), output)
+            holds(output.contains(END), output)
         })
         .await;
         let output = process.output();
-        ensure!(output.contains("the block has ended"), "{}\n---- says\n{output}", block.text);
+        ensure!(output.contains(&format!("{END} 0")), "{}\n---- says\n{output}", block.text);
         // What cargo would have built.
         if started && block.text.contains("cargo build") && !mine.join("target").exists() {
             std::os::unix::fs::symlink(self.folder.join("open-mcp-gateway/target"), mine.join("target"))?;
