@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use omcp_tests::conformance_client::gateway::Gateway;
-use omcp_tests::conformance_client::scenarios::{SCENARIOS, Scenario};
+use omcp_tests::conformance_client::scenarios::{MODERN, SCENARIOS, Scenario};
 use omcp_tests::conformance_client::target::{Era, Target};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -66,7 +66,9 @@ fn run(arguments: Arguments) -> Result<()> {
             let gateway = Gateway { control_plane, node };
             // A name of its own: nothing of the scenario before can be left under it.
             let backend = format!("suite-{}", std::process::id());
-            let registered = gateway.register(&backend, &url, scenario.era);
+            // Servers of the suite answer an `initialize` by which they open no session: the gateway is told.
+            let server_era = if in_session { MODERN } else { scenario.era };
+            let registered = gateway.register(&backend, &url, server_era);
             let played = registered.and_then(|url| play(scenario, &target(url)));
             played.and(gateway.delete(&backend))
         }

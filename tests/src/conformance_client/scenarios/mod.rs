@@ -30,7 +30,7 @@ pub struct Scenario {
 const AUTO: &str = "auto";
 /// For scenarios that judge every request by the newest revision. A gateway that has to find out asks a modern
 /// server whether it has sessions as well, and that is a request of the older ones.
-const MODERN: &str = "modern";
+pub const MODERN: &str = "modern";
 
 impl Scenario {
     /// # Errors
