@@ -11,4 +11,6 @@ mod tests;
 pub use headers::HeaderView;
 pub use legacy::{LegacyHeaders, admit_legacy, admit_legacy_delete, admit_legacy_stream};
 pub use modern::{admit_modern, missing_envelope};
-pub use params::{InvalidAnnotation, ParamHeader, ParamType, check_params, mcp_params, param_fields};
+pub use params::{
+    InvalidAnnotation, ParamHeader, ParamType, check_annotations, check_params, mcp_params, param_fields,
+};

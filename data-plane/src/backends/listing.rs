@@ -111,7 +111,7 @@ impl Listed {
 
     /// Leaves out the tools that must not be offered over HTTP.
     pub fn keep_good_headers(&mut self) {
-        self.source.list_mut(List::Tools).items.retain(|tool| schemas::has_good_headers(tool));
+        self.source.list_mut(List::Tools).items.retain(|tool| schemas::may_be_offered(tool));
     }
 
     /// What calls have to know of the tools.

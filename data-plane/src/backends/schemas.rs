@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use omcp_mcp::admit::{ParamHeader, mcp_params};
+use omcp_mcp::admit::{ParamHeader, check_annotations, mcp_params};
+use omcp_mcp::object;
 use serde_json::Value;
 
 /// Tools of which there is nothing to know take no room.
@@ -43,15 +44,14 @@ impl Tools {
     }
 }
 
-/// Whether a tool may be offered over HTTP: one that says wrongly which arguments are repeated in headers may
-/// not (2026-07-28, Tools: x-mcp-header).
-pub fn has_good_headers(tool: &[u8]) -> bool {
-    let tool: Value = serde_json::from_slice(tool).unwrap_or_default();
-    let read = mcp_params(&tool["inputSchema"]);
-    if let Err(error) = &read {
-        tracing::warn!(tool = tool["name"].as_str(), %error, "the tool is left out of lists");
+/// Whether a tool of a list may be offered over HTTP; the log says why not.
+pub fn may_be_offered(tool: &[u8]) -> bool {
+    let checked = check_annotations(tool);
+    if let Err(error) = &checked {
+        let tool = object::member_text(tool, 0..tool.len(), "name");
+        tracing::warn!(tool = tool.as_deref(), %error, "the tool is left out of lists");
     }
-    read.is_ok()
+    checked.is_ok()
 }
 
 #[cfg(test)]
@@ -77,8 +77,8 @@ mod tests {
             let region = json!({"type": "string", "x-mcp-header": annotation});
             json!({"name": "a", "inputSchema": {"properties": {"region": region}}}).to_string()
         };
-        assert!(has_good_headers(tool("Region").as_bytes()));
-        assert!(!has_good_headers(tool("My Region").as_bytes()));
+        assert!(may_be_offered(tool("Region").as_bytes()));
+        assert!(!may_be_offered(tool("My Region").as_bytes()));
     }
 
     #[test]

@@ -102,6 +102,7 @@ fn without_port(authority: &str) -> &str {
 
 fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    // The usual one first: it need not be parsed.
     host == "127.0.0.1"
         || host.eq_ignore_ascii_case("localhost")
         || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

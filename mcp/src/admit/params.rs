@@ -84,6 +84,15 @@ pub fn mcp_params(schema: &Value) -> Result<Vec<ParamHeader>, InvalidAnnotation>
     Ok(found)
 }
 
+/// Whether a tool, as it stands in a list, may be offered over HTTP (2026-07-28, Tools: x-mcp-header).
+///
+/// # Errors
+/// As [`mcp_params`].
+pub fn check_annotations(tool: &[u8]) -> Result<(), InvalidAnnotation> {
+    let tool: Value = serde_json::from_slice(tool).unwrap_or_default();
+    mcp_params(&tool["inputSchema"]).map(drop)
+}
+
 fn collect<'s>(
     schema: &'s Value,
     path: &mut Vec<&'s str>,

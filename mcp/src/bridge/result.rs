@@ -3,12 +3,11 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::edits::{Edits, joined, object, pair, quoted};
 use super::message::Message;
 use super::question::META_RELATED_TASK;
-use crate::admit::mcp_params;
+use crate::admit::check_annotations;
 use crate::envelope::META_SERVER_INFO;
 use crate::methods;
 use crate::object::{elements, member, member_text};
@@ -78,13 +77,8 @@ pub fn with_good_headers(response: Message<'_>) -> Option<Bytes> {
     let bytes = response.bytes();
     let tools = member(bytes, response.result_object()?, "tools").filter(|at| bytes[at.start] == b'[')?;
     let mut edits = Edits::new(bytes);
-    edits.retain(tools, |tool| has_good_headers(&bytes[tool]));
+    edits.retain(tools, |tool| check_annotations(&bytes[tool]).is_ok());
     (!edits.is_empty()).then(|| edits.apply())
-}
-
-fn has_good_headers(tool: &[u8]) -> bool {
-    let tool: Value = serde_json::from_slice(tool).unwrap_or_default();
-    mcp_params(&tool["inputSchema"]).is_ok()
 }
 
 /// A list of tools of which each may be called as a task, if it says nothing of that itself.
@@ -156,7 +150,7 @@ fn describes_object(bytes: &[u8], schema: Range<usize>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::message::Owned;
     use super::*;
