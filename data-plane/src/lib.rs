@@ -12,7 +12,7 @@
 //! - [`aggregate`]: many backends behind one endpoint
 //! - [`members`]: the other nodes, and what is shared with them
 //! - [`upstream`]: the way out to backends that are HTTP servers
-//! - [`acceptor`]: connections, also when descriptors run out
+//! - [`acceptor`], [`alarm`]: connections, also when descriptors run out, and their deadlines
 //! - [`admin`]: health, metrics, logs and state of this node
 //! - [`failure`], [`telemetry`]: small things used all over
 //!
@@ -31,6 +31,7 @@
 pub mod acceptor;
 pub mod admin;
 pub mod aggregate;
+pub mod alarm;
 pub mod backends;
 pub mod clients;
 pub mod config;

@@ -66,6 +66,7 @@ pub struct Envelope {
     /// The method, if its spelling has escapes (`tools\/call`).
     decoded_method: Option<Box<str>>,
     error_code: Option<i64>,
+    names_client: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -201,6 +202,11 @@ impl Envelope {
     /// Where the client info in `params._meta` stands, whatever its type.
     pub fn client_info_range(&self) -> Option<Range<usize>> {
         self.parts.client_info.range()
+    }
+
+    /// Whether the client's info is an object with the strings `name` and `version`.
+    pub fn names_client(&self) -> bool {
+        self.names_client
     }
 
     /// The log level in `params._meta`, if it is a string.

@@ -159,7 +159,7 @@ impl Inquiry<'_> {
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !self.headers.contains_key(&headers::SESSION_ID) {
+        if !headers::name_a_session(&self.headers) {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)

@@ -42,7 +42,7 @@ pub async fn answer(
     let principal = super::principal(&parts);
     let Parts { method, headers, uri, mut extensions, .. } = parts;
     let hop = extensions.remove::<Hop>();
-    let inquiry = Inquiry {
+    let mut inquiry = Inquiry {
         front,
         served,
         client,
@@ -70,7 +70,7 @@ pub async fn modern(
 ) -> Response<Body> {
     // Where a node that it is handed over to finds the backend.
     let uri = Uri::try_from(format!("/mcp/{}", served.name())).unwrap_or_default();
-    let inquiry = Inquiry {
+    let mut inquiry = Inquiry {
         front,
         served,
         client,
@@ -128,7 +128,7 @@ struct Inquiry<'a> {
 }
 
 impl Inquiry<'_> {
-    async fn answer(mut self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
+    async fn answer(&mut self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
         let bytes = read(self.front, &self.method, &self.headers, self.accepts, body).await?;
         // A body may take its time, and the definition it was meant for may be replaced meanwhile.
         if self.served.retired() {
@@ -232,12 +232,13 @@ impl Inquiry<'_> {
 
     fn inbound<'b>(&'b self, body: &'b [u8], named: &Named) -> Inbound<'b> {
         let given = &self.headers;
+        let version = headers::value(given, &headers::PROTOCOL_VERSION);
         Inbound {
             method: http_method(&self.method),
-            protocol_version_header: headers::value(given, &headers::PROTOCOL_VERSION),
+            protocol_version_header: version,
             session_header: headers::value(given, &headers::SESSION_ID),
             accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
-            session_revision: self.session_revision(named),
+            session_revision: self.session_revision(named, version),
             legacy_sse: false,
             body,
         }
@@ -245,17 +246,17 @@ impl Inquiry<'_> {
 
     /// What an HTTP server's session has negotiated can only be guessed: by the header, which
     /// 2025-03-26 did not have.
-    fn session_revision(&self, named: &Named) -> Option<Revision> {
+    fn session_revision(&self, named: &Named, version: Option<&str>) -> Option<Revision> {
         if named.revision().is_some() || self.served.upstream().is_none() {
             return named.revision();
         }
-        match headers::value(&self.headers, &headers::PROTOCOL_VERSION) {
+        match version {
             Some(version) => Revision::parse(version),
             None => Some(Revision::V2025_03_26),
         }
     }
 
-    async fn modern(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn modern(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         // Of another era: it is ignored.
         self.headers.remove(&headers::SESSION_ID);
         let view = View(&self.headers);
@@ -263,7 +264,7 @@ impl Inquiry<'_> {
         self.admitted(message).await
     }
 
-    async fn admitted(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn admitted(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         if self.front.overload.refuses_streams() && message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
             return Ok(reply::overloaded());
         }
@@ -283,13 +284,13 @@ impl Inquiry<'_> {
     }
 
     /// The backend knows sessions only. A call that waits on another node goes on there.
-    async fn bridge(self, message: McpMessage) -> Response<Body> {
+    async fn bridge(&self, message: McpMessage) -> Response<Body> {
         let owner = bridge_modern::owner(self.front, self.served.name().as_str(), &self.principal, &message);
         if let Some(owner) = owner.filter(|_| self.hop.is_none()) {
             let answer = Box::pin(self.forward(message.bytes()).to(owner)).await;
             return answer.unwrap_or_else(|| bridge_modern::lost(&message));
         }
-        bridge_modern::relay(self.front, &self.served, self.principal, message, self.accepts).await
+        bridge_modern::relay(self.front, &self.served, self.principal.clone(), message, self.accepts).await
     }
 
     /// A pipe sees no headers, so what they promise about the arguments is checked here.
@@ -311,7 +312,7 @@ impl Inquiry<'_> {
         })
     }
 
-    async fn initialize(mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn initialize(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         self.headers.remove(&headers::SESSION_ID);
         (self.renamed, self.stranger) = (None, false);
         let eras = match self.eras().await {
@@ -335,7 +336,7 @@ impl Inquiry<'_> {
     }
 
     async fn legacy(
-        mut self,
+        &mut self,
         session: Option<Arc<Session>>,
         message: McpMessage,
     ) -> Result<Response<Body>, Refusal> {
@@ -354,7 +355,11 @@ impl Inquiry<'_> {
         Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
     }
 
-    async fn batch(mut self, session: Option<Arc<Session>>, bytes: Bytes) -> Result<Response<Body>, Refusal> {
+    async fn batch(
+        &mut self,
+        session: Option<Arc<Session>>,
+        bytes: Bytes,
+    ) -> Result<Response<Body>, Refusal> {
         self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
             return Ok(self.passage(&upstream).legacy(None, bytes).await);
@@ -363,7 +368,7 @@ impl Inquiry<'_> {
         batch::relay(&session, &bytes, &self.front.config).await
     }
 
-    async fn stream(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+    async fn stream(&mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.headers))?;
         if self.front.overload.refuses_streams() {
             return Ok(reply::overloaded());
@@ -376,7 +381,7 @@ impl Inquiry<'_> {
         relay_legacy::listen(&session, &self.headers, self.front)
     }
 
-    async fn delete(mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
+    async fn delete(&mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy_delete(&self.legacy_headers())?;
         self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
@@ -402,13 +407,13 @@ impl Inquiry<'_> {
     /// the backend has sessions, so when it refuses this one, that may be all it says.
     fn may_be_stale(&self) -> bool {
         let has_sessions = |eras: Eras| self.served.speaks_legacy(eras) == Some(true);
-        self.headers.contains_key(&headers::SESSION_ID) && !self.served.eras().is_some_and(has_sessions)
+        headers::name_a_session(&self.headers) && !self.served.eras().is_some_and(has_sessions)
     }
 
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !self.headers.contains_key(&headers::SESSION_ID) {
+        if !headers::name_a_session(&self.headers) {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)

@@ -142,15 +142,21 @@ impl Front {
         given: &http::HeaderMap,
         kept_here: bool,
     ) -> Named {
-        let Some(given) = given.get(&headers::SESSION_ID) else { return Named::Nothing };
+        let Some(given) = headers::first(given, &headers::SESSION_ID) else { return Named::Nothing };
         let Ok(id) = given.to_str() else { return Named::Unknown };
         // What lives here is found by its name, and nothing has to be opened.
         if kept_here && let Some(session) = self.sessions.get(id, endpoint, principal) {
             return Named::Here(session);
         }
+        if let Some(theirs) = self.renamings.theirs(endpoint, principal, given) {
+            return Named::Upstream(Renamed { theirs, ours: given.clone() });
+        }
         match self.open_session(endpoint, principal, id) {
             Some(content::Session::Upstream { id }) => match HeaderValue::try_from(id) {
-                Ok(theirs) => Named::Upstream(Renamed { theirs, ours: given.clone() }),
+                Ok(theirs) => {
+                    self.renamings.learn(endpoint, principal, given, &theirs);
+                    Named::Upstream(Renamed { theirs, ours: given.clone() })
+                }
                 Err(_) => Named::Unknown,
             },
             Some(content::Session::Kept(kept)) => {

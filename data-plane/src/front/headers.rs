@@ -1,7 +1,7 @@
 //! What a client's header fields say.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 
 // Names that are made once: looking a field up by its text spells the name out every time.
 pub static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -13,9 +13,18 @@ pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What nearly every client accepts.
 const USUAL: &str = "application/json, text/event-stream";
 
-/// The one value of a header, if it is visible ASCII.
+/// The first value of a header. A request has few fields: looking at their names is cheaper than hashing one.
+pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    headers.iter().find_map(|(field, value)| (field == name).then_some(value))
+}
+
+/// The first value of a header, if it is visible ASCII.
 pub fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    first(headers, name)?.to_str().ok()
+}
+
+pub fn name_a_session(headers: &HeaderMap) -> bool {
+    first(headers, &SESSION_ID).is_some()
 }
 
 /// A name that the rules of admission ask for, if it is one of the usual ones.

@@ -9,8 +9,8 @@
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
 //! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
 //!   ([`request_states`], [`task_ids`], [`kept`])
-//! - [`handles`], [`forward`], [`reopen`]: what clients carry, requests that another node has to answer, and
-//!   sessions whose node is gone
+//! - [`handles`], [`renamings`], [`forward`], [`reopen`]: what clients carry, requests that another node has to
+//!   answer, and sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
 //! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
 //! - [`server`]: the accept loop ([`stall`], [`overload`])
@@ -34,6 +34,7 @@ pub mod owed;
 pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
+pub mod renamings;
 pub mod reopen;
 pub mod reply;
 pub mod request_states;
@@ -70,6 +71,7 @@ use body::Body;
 use config::FrontConfig;
 use guard::Trust;
 use overload::Overload;
+use renamings::Renamings;
 use request_states::RequestStates;
 use route::Route;
 pub use server::serve;
@@ -81,6 +83,7 @@ pub struct Front {
     pub(crate) config: FrontConfig,
     pub(crate) trust: Arc<Trust>,
     pub(crate) sessions: Sessions,
+    pub(crate) renamings: Renamings,
     pub(crate) sse_clients: SseClients,
     pub(crate) request_states: RequestStates,
     pub(crate) task_ids: TaskIds,
@@ -105,6 +108,7 @@ impl Front {
             config,
             trust,
             sessions,
+            renamings: Renamings::default(),
             sse_clients,
             request_states,
             task_ids,

@@ -24,6 +24,7 @@ use super::guard::{Guard, Trust};
 use super::stall::Stalling;
 use super::{Front, reply};
 use crate::acceptor::Acceptor;
+use crate::alarm::Alarms;
 use crate::backends::Table;
 use crate::clients::{Client, Clients, Held, Holding};
 use crate::members::{Members, hop};
@@ -111,6 +112,8 @@ fn connection(
 ) -> impl Future<Output = ()> + Send + use<> {
     drop(stream.set_nodelay(true));
     let stream = Stalling::new(stream, config.write_stall);
+    let mut http = http.clone();
+    http.http1().timer(Alarms::default());
     let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
     let watched = graceful.watch(connection);
     async move {
@@ -123,7 +126,6 @@ fn connection(
 fn protocol(config: &FrontConfig) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
-        .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_len_max.max(8 * 1024))
         .max_headers(config.headers_max);

@@ -79,7 +79,7 @@ impl Passage<'_> {
     pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
         let (served, front) = (self.served, self.front);
         let endless = self.method == Method::GET;
-        let in_session = self.headers.contains_key(&headers::SESSION_ID);
+        let in_session = headers::name_a_session(&self.headers);
         let (renamed, principal) = (self.renamed.clone(), self.principal);
         let mut response = match self.send(message, body).await {
             Ok(response) => response,
@@ -158,7 +158,7 @@ fn rename(
     renamed: Option<Renamed>,
     headers: &mut HeaderMap,
 ) -> Result<(), GatewayError> {
-    let Some(theirs) = headers.get(&headers::SESSION_ID) else { return Ok(()) };
+    let Some(theirs) = headers::first(headers, &headers::SESSION_ID) else { return Ok(()) };
     let ours = match renamed.filter(|renamed| renamed.theirs == *theirs) {
         Some(renamed) => renamed.ours,
         None => front.rename_session(served.name().as_str(), principal, theirs)?,
@@ -218,38 +218,47 @@ fn complaint(status: StatusCode) -> Option<GatewayError> {
 }
 
 /// Header fields that this hop writes anew.
-const OF_THE_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, CONNECTION, ACCEPT_ENCODING];
+static OF_THE_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, CONNECTION, ACCEPT_ENCODING];
 
 /// What a backend may see. The rest is between client and gateway: credentials, cookies, origins.
 fn for_backend(mut headers: HeaderMap) -> HeaderMap {
-    for name in OF_THE_HOP {
+    let mut found = [false; OF_THE_HOP.len()];
+    for name in headers.keys() {
+        match OF_THE_HOP.iter().position(|of_the_hop| of_the_hop == name) {
+            Some(at) => found[at] = true,
+            None if passes_to_backend(name) => {}
+            None => return passing(&headers, passes_to_backend),
+        }
+    }
+    // Mostly a few leave and nothing is copied.
+    for (name, _) in OF_THE_HOP.iter().zip(found).filter(|(_, found)| *found) {
         headers.remove(name);
     }
-    only(headers, |name| {
-        [ACCEPT, CONTENT_TYPE, USER_AGENT, ACCEPT_LANGUAGE].contains(name)
-            || is_mcp(name)
-            || ["traceparent", "tracestate", "last-event-id"].contains(&name.as_str())
-    })
+    headers
+}
+
+fn passes_to_backend(name: &HeaderName) -> bool {
+    [ACCEPT, CONTENT_TYPE, USER_AGENT, ACCEPT_LANGUAGE].contains(name)
+        || is_mcp(name)
+        || ["traceparent", "tracestate", "last-event-id"].contains(&name.as_str())
 }
 
 /// What a client may see.
 fn for_client(headers: HeaderMap) -> HeaderMap {
-    only(headers, |name| {
+    let passes = |name: &HeaderName| {
         [CONTENT_TYPE, CONTENT_LENGTH, DATE, CACHE_CONTROL, ALLOW].contains(name)
             || is_mcp(name)
             || name.as_str() == "x-accel-buffering"
-    })
+    };
+    if headers.keys().all(passes) { headers } else { passing(&headers, passes) }
 }
 
 fn is_mcp(name: &HeaderName) -> bool {
     name.as_str().starts_with("mcp-")
 }
 
-/// The fields that pass. Mostly all do, and then nothing is copied.
-fn only(headers: HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    if headers.keys().all(&passes) {
-        return headers;
-    }
+/// The fields that pass.
+fn passing(headers: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let passing = headers.iter().filter(|(name, _)| passes(name));
     passing.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
@@ -271,7 +280,9 @@ fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let kind = headers::value(headers, &CONTENT_TYPE).unwrap_or("");
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+    // The most common ones need no closer look.
+    kind != "application/json"
+        && kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
 /// A header map as the admission rules see it.
@@ -279,11 +290,12 @@ pub struct View<'a>(pub &'a HeaderMap);
 
 impl HeaderView for View<'_> {
     fn all<'a>(&'a self, name: &str, each: &mut dyn FnMut(&'a [u8])) {
-        let values = match headers::known(name) {
-            Some(name) => self.0.get_all(name),
-            None => self.0.get_all(name),
+        let Some(name) = headers::known(name) else {
+            return self.0.get_all(name).iter().for_each(|value| each(value.as_bytes()));
         };
-        values.iter().for_each(|value| each(value.as_bytes()));
+        for (_, value) in self.0.iter().filter(|(field, _)| *field == name) {
+            each(value.as_bytes());
+        }
     }
 }
 

@@ -1,18 +1,24 @@
 //! TCP, TLS and the HTTP handshake with one backend.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::LazyLock;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use omcp_core::GatewayError;
+use tokio::time::{Instant, timeout_at};
 use tower::{Service, ServiceExt};
+
+use crate::alarm::Alarm;
 
 type Payload = Full<Bytes>;
 
@@ -61,7 +67,7 @@ impl Dialer {
         let (sender, connection) =
             http1::handshake(io).await.map_err(|error| self.unreachable(error.into()))?;
         tokio::spawn(connection);
-        Ok(Link::One(sender))
+        Ok(Link::One(sender, None))
     }
 
     fn unreachable(&self, error: Box<dyn std::error::Error + Send + Sync>) -> GatewayError {
@@ -82,9 +88,16 @@ fn connector() -> HttpsConnector<HttpConnector> {
     HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(tcp)
 }
 
-/// The sending half of one connection.
+/// Why a request has no answer, and the request if nothing of it was written.
+pub type Unanswered = (Option<Request<Payload>>, hyper::Error);
+
+fn unanswered(mut error: TrySendError<Request<Payload>>) -> Unanswered {
+    (error.take_message(), error.into_error())
+}
+
+/// The sending half of one connection, and the alarm of who waits for an answer over it.
 pub enum Link {
-    One(http1::SendRequest<Payload>),
+    One(http1::SendRequest<Payload>, Option<Alarm>),
     Two(http2::SendRequest<Payload>),
 }
 
@@ -95,7 +108,7 @@ impl Link {
 
     pub fn is_closed(&self) -> bool {
         match self {
-            Self::One(sender) => sender.is_closed(),
+            Self::One(sender, _) => sender.is_closed(),
             Self::Two(sender) => sender.is_closed(),
         }
     }
@@ -103,7 +116,7 @@ impl Link {
     /// A second handle, where the connection carries many requests at once.
     pub fn share(&self) -> Option<Self> {
         match self {
-            Self::One(_) => None,
+            Self::One(..) => None,
             Self::Two(sender) => Some(Self::Two(sender.clone())),
         }
     }
@@ -112,12 +125,33 @@ impl Link {
     pub async fn send(
         &mut self,
         request: Request<Payload>,
-    ) -> Result<Response<Incoming>, (Option<Request<Payload>>, hyper::Error)> {
+    ) -> Result<Response<Incoming>, Unanswered> {
         let sent = match self {
             // A pooled connection waits for a request; one that is gone gives it back.
-            Self::One(sender) => sender.try_send_request(request).await,
+            Self::One(sender, _) => sender.try_send_request(request).await,
             Self::Two(sender) => Box::pin(sender.try_send_request(request)).await,
         };
-        sent.map_err(|mut error| (error.take_message(), error.into_error()))
+        sent.map_err(unanswered)
+    }
+
+    /// The same with a deadline for the head of the answer; `None` when that is over.
+    pub async fn send_until(
+        &mut self,
+        request: Request<Payload>,
+        deadline: Instant,
+    ) -> Option<Result<Response<Incoming>, Unanswered>> {
+        let Self::One(sender, alarm) = self else {
+            return timeout_at(deadline, self.send(request)).await.ok();
+        };
+        let alarm = alarm.get_or_insert_with(|| Alarm::at(deadline));
+        alarm.set(deadline);
+        let mut answer = pin!(sender.try_send_request(request));
+        let sent = poll_fn(|context| match answer.as_mut().poll(context) {
+            Poll::Ready(sent) => Poll::Ready(Some(sent)),
+            Poll::Pending => alarm.poll(context).map(|()| None),
+        });
+        let sent = sent.await?;
+        alarm.silence();
+        Some(sent.map_err(unanswered))
     }
 }

@@ -23,12 +23,16 @@ use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::Full;
 use omcp_core::redaction::Redaction;
 use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
+use tokio::time::{Instant, timeout_at};
 
 use dial::{Dialer, Link};
 pub use direct::{Direct, SendError};
 use pool::Pool;
 use room::Room;
 pub use streamed::Streamed;
+
+/// The head of an answer, and its body to come.
+type Answered = Result<Response<Streamed>, GatewayError>;
 
 /// One HTTP endpoint and the connections to it.
 pub struct Upstream {
@@ -75,36 +79,29 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
         timeout: Duration,
-    ) -> Result<Response<Streamed>, GatewayError> {
+    ) -> Answered {
         let place = if method == Method::POST { Some(self.room.enter().await?) } else { None };
-        // Pinned here and not moved into the timer: futures that move are kept twice.
-        let exchange = std::pin::pin!(self.exchange(self.request(method, headers, body)));
-        let answered = tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
-            Err(GatewayError::timeout(format!(
-                "no answer from the backend within {} ms",
-                timeout.as_millis()
-            )))
-        });
-        let answer = answered.map_err(|error| self.redaction.error(error))?;
+        let deadline = Instant::now() + timeout;
+        let answered = self.exchange(self.request(method, headers, body), deadline).await;
+        let answer = answered.unwrap_or_else(|| Err(late(timeout)));
+        let answer = answer.map_err(|error| self.redaction.error(error))?;
         Ok(answer.map(|body| body.holding(place)))
     }
 
-    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Streamed>, GatewayError> {
+    /// `None` when the deadline is over.
+    async fn exchange(&self, mut request: Request<Full<Bytes>>, deadline: Instant) -> Option<Answered> {
         while let Some(mut link) = self.pool.take() {
             self.address(&mut request, &link);
-            match link.send(request).await {
-                Ok(response) => return Ok(self.stream(response, link)),
+            match link.send_until(request, deadline).await? {
+                Ok(response) => return Some(Ok(self.stream(response, link))),
                 Err((Some(unsent), _)) => request = unsent,
-                Err((None, error)) => return Err(broken(error)),
+                Err((None, error)) => return Some(Err(broken(error))),
             }
         }
-        Box::pin(self.exchange_on_new(request)).await
+        Box::pin(timeout_at(deadline, self.exchange_on_new(request))).await.ok()
     }
 
-    async fn exchange_on_new(
-        &self,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Streamed>, GatewayError> {
+    async fn exchange_on_new(&self, mut request: Request<Full<Bytes>>) -> Answered {
         let mut link = self.dialer.dial().await?;
         self.address(&mut request, &link);
         let response = link.send(request).await.map_err(|(_, error)| broken(error))?;
@@ -159,6 +156,10 @@ fn parse_headers(pairs: &[(String, String)]) -> Result<HeaderMap, GatewayError> 
 
 fn invalid(context: impl Into<String>) -> GatewayError {
     GatewayError::new(ErrorKind::InvalidSettings, context)
+}
+
+fn late(timeout: Duration) -> GatewayError {
+    GatewayError::timeout(format!("no answer from the backend within {} ms", timeout.as_millis()))
 }
 
 fn broken(error: hyper::Error) -> GatewayError {

@@ -8,7 +8,6 @@ use crate::envelope::{
 };
 use crate::header_value::{decode, trim};
 use crate::methods;
-use crate::object::member_text;
 use crate::refusal::{Refusal, code};
 
 /// Applies every rule that needs no knowledge of tools. [`super::check_params`] is the one that does.
@@ -104,22 +103,17 @@ impl<H: HeaderView + ?Sized> Ask<'_, H> {
             let message = format!("params._meta[\"{META_CLIENT_CAPABILITIES}\"] must be an object");
             return Err(Refusal::invalid_envelope(message));
         }
-        match self.envelope.client_info_range() {
-            Some(info) if !self.is_implementation(&info) => Err(Refusal::invalid_envelope(format!(
+        if self.envelope.client_info_range().is_some() && !self.envelope.names_client() {
+            return Err(Refusal::invalid_envelope(format!(
                 "params._meta[\"{META_CLIENT_INFO}\"] must be an object with the strings name and version"
-            ))),
-            _ => Ok(()),
+            )));
         }
-    }
-
-    fn is_implementation(&self, info: &std::ops::Range<usize>) -> bool {
-        let has = |name| member_text(self.body, info.clone(), name).is_some();
-        has("name") && has("version")
+        Ok(())
     }
 
     fn version_is_served(&self, header: Option<&[u8]>) -> Result<(), Refusal> {
-        let header = header.map(String::from_utf8_lossy);
-        let Some(version) = self.envelope.protocol_version(self.body).or(header) else {
+        let named = self.version.map(Cow::Borrowed);
+        let Some(version) = named.or_else(|| header.map(String::from_utf8_lossy)) else {
             return Ok(());
         };
         if self.served.contains(&&*version) {

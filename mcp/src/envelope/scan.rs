@@ -40,6 +40,8 @@ struct Scan<'a> {
     id_unusable: bool,
     id_null: bool,
     error_code: Option<i64>,
+    /// The client's info has a name and a version.
+    client: [bool; 2],
     complaint: Option<Complaint>,
 }
 
@@ -55,6 +57,7 @@ impl<'a> Scan<'a> {
             id_unusable: false,
             id_null: false,
             error_code: None,
+            client: [false; 2],
             complaint: None,
         }
     }
@@ -209,19 +212,32 @@ impl<'a> Scan<'a> {
             self.parts.progress_token = self.token()?;
             return Ok(());
         }
+        if name == META_CLIENT_INFO.as_bytes() {
+            self.parts.client_info = self.walk_if_object(Self::client_info_member, false)?;
+            return Ok(());
+        }
         let value = self.json.value()?;
         if name == META_PROTOCOL_VERSION.as_bytes() {
             self.parts.protocol_version = value;
         } else if name == META_CLIENT_CAPABILITIES.as_bytes() {
             self.parts.client_capabilities = value;
-        } else if name == META_CLIENT_INFO.as_bytes() {
-            self.parts.client_info = value;
         } else if name == META_LOG_LEVEL.as_bytes() {
             self.parts.log_level = value;
         } else if name == META_SUBSCRIPTION_ID.as_bytes() {
             self.parts.subscription_id = value;
         }
         Ok(())
+    }
+
+    /// Of two members of one name the last one counts.
+    fn client_info_member(&mut self, name: &[u8]) -> Result<(), Halt> {
+        let is_text = self.json.peek() == Some(b'"');
+        match name {
+            b"name" => self.client[0] = is_text,
+            b"version" => self.client[1] = is_text,
+            _ => {}
+        }
+        self.json.skip()
     }
 
     fn result_member(&mut self, name: &[u8]) -> Result<(), Halt> {
@@ -303,7 +319,15 @@ impl<'a> Scan<'a> {
         };
         self.by_method.resolve(kind, method, &mut self.parts);
         let raw_newline = self.json.raw_newline;
-        Envelope { kind, raw_newline, parts: self.parts, decoded_method, error_code: self.error_code }
+        let names_client = self.client == [true; 2];
+        Envelope {
+            kind,
+            raw_newline,
+            parts: self.parts,
+            decoded_method,
+            error_code: self.error_code,
+            names_client,
+        }
     }
 
     fn usable_id(&self) -> Option<std::ops::Range<usize>> {

@@ -52,7 +52,7 @@ pub(super) fn stops(word: u64) -> u64 {
 /// Decodes a string as it stands in JSON text, quotes included. `None` if it is none.
 pub fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if memchr2(b'\\', b'"', inner).is_none() {
+    if plain_end(inner, 0) == inner.len() {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     serde_json::from_slice::<String>(raw).ok().map(Cow::Owned)
