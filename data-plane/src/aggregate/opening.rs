@@ -107,14 +107,9 @@ pub async fn open(
     general: Arc<dyn Sink>,
 ) -> Result<Opened, GatewayError> {
     let eras = served.ready().await?;
-    let opened = match served.speaks_legacy(eras) {
-        Some(false) => bridge(served, hello, general).await?,
-        // Nobody had asked this modern backend for a handshake yet, and it may have none.
-        None => match with_handshake(served, hello, general.clone()).await {
-            Ok(opened) => opened,
-            Err(_) => bridge(served, hello, general).await?,
-        },
-        Some(true) => with_handshake(served, hello, general).await?,
+    let opened = match served.shakes_hands(eras).await {
+        true => with_handshake(served, hello, general).await?,
+        false => bridge(served, hello, general).await?,
     };
     if let Some(level) = hello.level() {
         opened.tell(&level, served);

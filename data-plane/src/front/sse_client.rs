@@ -131,7 +131,7 @@ async fn link(
     out: &Arc<Inbox>,
 ) -> Result<(Link, Option<Arc<SharedLegacy>>), GatewayError> {
     let eras = served.ready().await?;
-    if served.speaks_legacy(eras) == Some(false) {
+    if !served.shakes_hands(eras).await {
         let bridge = bridge_legacy::bridge(front, served, principal, out.clone()).await?;
         // What the server says between calls has nowhere else to go than this one stream.
         bridge.listens();
