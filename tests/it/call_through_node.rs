@@ -2,6 +2,7 @@
 
 mod across_eras;
 mod handshake_client;
+mod old_clients;
 mod posing;
 mod sse_client;
 mod stateless_client;
