@@ -18,9 +18,10 @@
 //! - [`question`]: what a server wants from the user: elicitation, sampling, roots
 //! - [`state`]: what travels in `requestState`
 //! - [`level`], [`filter`], [`task`], [`date`]: log levels, subscriptions, long-running calls
-//! - [`downlevel`]: what an older legacy revision cannot read, said so that it can
+//! - [`downlevel`], [`agreement`]: what an older legacy revision cannot read, said so that it can; when that may be
 //! - [`replay`]: both machines driven by a script, for fuzzing
 
+pub mod agreement;
 pub mod capabilities;
 pub mod date;
 pub mod downlevel;

@@ -2,6 +2,8 @@
 
 mod across_eras;
 mod handshake_client;
+mod old_clients;
+mod posing;
 mod sse_client;
 mod stateless_client;
 mod tasks_across_eras;

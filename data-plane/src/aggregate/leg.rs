@@ -157,7 +157,7 @@ impl Leg {
     /// Another leg has taken its place: it ends when its last call has.
     pub fn retire(&self) {
         if let State::Open { opened, .. } = &*self.lock()
-            && let Link::Lane(lane) = &opened.link
+            && let Link::Lane(lane, _) = &opened.link
             && !opened.is_shared()
         {
             lane.close_when_quiet();

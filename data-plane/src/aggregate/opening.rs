@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
+use omcp_mcp::bridge::agreement::Agreement;
 use omcp_mcp::bridge::edits::{Edits, quoted};
-use omcp_mcp::envelope::Kind;
+use omcp_mcp::bridge::message::Message;
+use omcp_mcp::bridge::server::chosen;
 use omcp_mcp::methods;
 use omcp_mcp::object::member;
 use omcp_mcp::revision::{Era, Revision};
@@ -15,6 +17,7 @@ use omcp_mcp::revision::{Era, Revision};
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
 use crate::backends::{Circle, Served, SessionGuard, SharedLegacy, slots};
 use crate::members::task_seals::TaskSeals;
+use crate::session::levels::Levels;
 use crate::session::link::Link;
 
 /// For `initialize` to be answered, from the start of the process: package runners download first.
@@ -45,6 +48,12 @@ impl Hello {
         let initialize = McpMessage::trusted(edits.apply());
         let (level, heard) = (Mutex::default(), AtomicBool::new(false));
         Self { initialize, revision, seals, ask_prefix, level, heard }
+    }
+
+    /// With a backend that has chosen this revision.
+    fn agreement(&self, server: Revision) -> Agreement {
+        let hello = Message::new(self.initialize.bytes(), self.initialize.envelope());
+        Agreement::new(self.revision, server, hello)
     }
 
     pub fn set_level(&self, request: McpMessage) {
@@ -107,14 +116,9 @@ pub async fn open(
     general: Arc<dyn Sink>,
 ) -> Result<Opened, GatewayError> {
     let eras = served.ready().await?;
-    let opened = match served.speaks_legacy(eras) {
-        Some(false) => bridge(served, hello, general).await?,
-        // Nobody had asked this modern backend for a handshake yet, and it may have none.
-        None => match with_handshake(served, hello, general.clone()).await {
-            Ok(opened) => opened,
-            Err(_) => bridge(served, hello, general).await?,
-        },
-        Some(true) => with_handshake(served, hello, general).await?,
+    let opened = match served.shakes_hands(eras).await {
+        true => with_handshake(served, hello, general).await?,
+        false => bridge(served, hello, general).await?,
     };
     if let Some(level) = hello.level() {
         opened.tell(&level, served);
@@ -131,7 +135,7 @@ async fn with_handshake(
     general: Arc<dyn Sink>,
 ) -> Result<Opened, GatewayError> {
     match served.circle(hello.seals.principal()) {
-        Some(circle) => join(served, circle, general).await,
+        Some(circle) => join(served, circle, hello, general).await,
         None => shake_hands(served, hello, general).await,
     }
 }
@@ -142,27 +146,32 @@ async fn shake_hands(
     general: Arc<dyn Sink>,
 ) -> Result<Opened, GatewayError> {
     let slots::Opened { connection, slot } = served.open_connection().await?;
+    let levels = Levels::default();
     let mut options = served.lane_options(Era::Legacy, slot);
-    options.unsolicited = Some(general);
+    options.unsolicited = Some(levels.overhearing(general));
     let lane = Lane::start(connection, options);
     let (minted, inbox) = (lane.mint(), Inbox::new());
     let traits = CallTraits::of(&hello.initialize, Some(HANDSHAKE_TIMEOUT));
     lane.call(minted, Labels::replace(&hello.initialize, minted), inbox.clone(), traits)?;
     let answer = inbox.response().await.inspect_err(|_| lane.close())?;
-    if let Err(error) = agreed(served, &answer) {
-        lane.close();
-        return Err(error);
-    }
+    let revision = agreed(served, &answer).inspect_err(|_| lane.close())?;
+    levels.agree(hello.agreement(revision), &lane);
     lane.notify(methods::INITIALIZED, None)?;
-    Ok(Opened::new(served, Link::Lane(lane), None))
+    Ok(Opened::new(served, Link::Lane(lane, levels), None))
 }
 
 /// A session on the connection that its circle shares.
-async fn join(served: &Arc<Served>, circle: Circle, general: Arc<dyn Sink>) -> Result<Opened, GatewayError> {
+async fn join(
+    served: &Arc<Served>,
+    circle: Circle,
+    hello: &Hello,
+    general: Arc<dyn Sink>,
+) -> Result<Opened, GatewayError> {
     let shared = served.shared_legacy(circle, HANDSHAKE_TIMEOUT).await?;
-    agreed(served, shared.answer())?;
+    let levels = Levels::default();
+    levels.agree(hello.agreement(agreed(served, shared.answer())?), shared.lane());
     shared.listen(&general);
-    let link = Link::Lane(shared.lane().clone());
+    let link = Link::Lane(shared.lane().clone(), levels);
     Ok(Opened::new(served, link, Some(Shared { _connection: shared, _general: general })))
 }
 
@@ -173,19 +182,16 @@ async fn bridge(served: &Arc<Served>, hello: &Hello, general: Arc<dyn Sink>) -> 
     let inbox = Inbox::new();
     bridge.call(bridge.mint(), hello.initialize.clone(), false, inbox.clone())?;
     let answer = inbox.response().await.inspect_err(|_| bridge.close())?;
-    if let Err(error) = agreed(served, &answer) {
-        bridge.close();
-        return Err(error);
-    }
+    agreed(served, &answer).inspect_err(|_| bridge.close())?;
     Ok(Opened::new(served, Link::Bridge(bridge), None))
 }
 
-fn agreed(served: &Served, answer: &McpMessage) -> Result<(), GatewayError> {
-    if answer.envelope().kind() == Kind::Response {
-        return Ok(());
-    }
-    let context = format!("backend {} refused the handshake", served.name());
-    Err(GatewayError::new(ErrorKind::Unsupported, context))
+/// The revision that the backend chose.
+fn agreed(served: &Served, answer: &McpMessage) -> Result<Revision, GatewayError> {
+    chosen(Message::new(answer.bytes(), answer.envelope())).ok_or_else(|| {
+        let context = format!("backend {} refused the handshake", served.name());
+        GatewayError::new(ErrorKind::Unsupported, context)
+    })
 }
 
 /// Hears nothing.

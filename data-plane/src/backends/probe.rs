@@ -23,7 +23,7 @@ use super::served::{Findings, Served};
 /// seconds on a busy machine, and must not be taken for silent legacy ones.
 const FIRST_ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a probed connection may take to end.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 /// `UnsupportedProtocolVersion`, `HeaderMismatch`, `MissingRequiredClientCapability`: codes that only
 /// modern servers send.
 const UNSUPPORTED_VERSION: i64 = -32022;
@@ -42,15 +42,20 @@ pub async fn run(served: &Served) -> Result<Findings, GatewayError> {
     }
 }
 
-/// Whether a backend that is known to be modern has a handshake as well. On a connection of its own:
+/// Whether a backend that is known to be modern has a handshake as well. Over a connection of its own:
 /// a server of both eras keeps to the first one it hears.
 /// `None` if it did not answer.
-pub async fn speaks_legacy(served: &Served) -> Option<bool> {
-    let mut dialogue = dial(served).await.ok()?;
-    let answer = initialize(&mut dialogue, &json!({}), FIRST_ANSWER_DEADLINE).await;
-    dialogue.close(CLOSE_DEADLINE).await;
-    // A modern server may answer this question with its own revision: there is no session for that.
-    answer.ok().map(|answer| answer.is_ok_and(|initialized| check_version(&initialized).is_ok()))
+pub async fn speaks_legacy(dialogue: &mut Dialogue) -> Option<bool> {
+    match initialize(dialogue, &json!({}), FIRST_ANSWER_DEADLINE).await.ok()? {
+        // A modern server may answer this question with its own revision: there is no session for that.
+        Ok(initialized) => Some(check_version(&initialized).is_ok()),
+        Err(refused) => says_no(&refused).then_some(false),
+    }
+}
+
+/// Whether the server itself has refused, or has answered with what is no answer; an outage says nothing.
+fn says_no(refused: &Refused) -> bool {
+    refused.failure().is_none_or(|error| asks_on(refused, &error) || error.kind() == ErrorKind::Protocol)
 }
 
 /// What a backend that answers lists by now.

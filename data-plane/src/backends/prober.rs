@@ -103,17 +103,20 @@ async fn guarded(served: &Served) -> Result<super::served::Findings, GatewayErro
     })
 }
 
+/// Whoever waits for the answer does not wait for the end of the connection that it came by.
 async fn other_era(served: &Served) {
-    if served.retired() || served.eras().is_none() {
+    if !served.begin_other_era() {
         return;
     }
-    let asked = tokio::select! {
-        asked = AssertUnwindSafe(probe::speaks_legacy(served)).catch_unwind() => asked,
-        () = served.wait_closed() => return,
+    let asked = async {
+        let Ok(mut dialogue) = probe::dial(served).await else { return };
+        served.end_other_era(probe::speaks_legacy(&mut dialogue).await);
+        dialogue.close(probe::CLOSE_DEADLINE).await;
     };
-    match asked {
-        Ok(Some(true)) => served.found_legacy(),
-        Ok(Some(false)) => served.refused_legacy(),
-        Ok(None) | Err(_) => {}
+    tokio::select! {
+        // A panic of the runtime is no answer.
+        asked = AssertUnwindSafe(asked).catch_unwind() => drop(asked),
+        () = served.wait_closed() => {}
     }
+    served.end_other_era(None);
 }

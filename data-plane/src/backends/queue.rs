@@ -81,8 +81,8 @@ impl<T> Default for ProbeQueue<T> {
 
 impl<T> ProbeQueue<T> {
     /// A call waits for this.
-    pub fn push_urgent(&self, subject: Weak<T>) {
-        self.lock().urgent.push_back(Job { subject, errand: Errand::Verdict });
+    pub fn push_urgent(&self, subject: Weak<T>, errand: Errand) {
+        self.lock().urgent.push_back(Job { subject, errand });
         self.bell.notify_one();
     }
 
@@ -159,7 +159,7 @@ mod tests {
         queue.push(weak(2));
         queue.push(weak(3));
         queue.push_at(Instant::now(), weak(1));
-        queue.push_urgent(weak(0));
+        queue.push_urgent(weak(0), Errand::Verdict);
         for want in 0..5 {
             let job = queue.next().await;
             assert_eq!(job.subject.upgrade().map(|item| *item), Some(want));

@@ -6,6 +6,7 @@ mod circles;
 mod ending;
 mod lanes;
 mod listing;
+mod other_era;
 mod principal_lanes;
 mod probing;
 mod repeating;
@@ -127,8 +128,7 @@ pub struct Served {
     /// A call went through since the last look.
     heard: AtomicBool,
     probing: AtomicBool,
-    /// It was asked for a handshake and refused.
-    legacy_refused: AtomicBool,
+    other_era: other_era::OtherEra,
     /// A worker was asked to hurry.
     wanted: AtomicBool,
     /// Calls that wait for it to be ready.
@@ -169,7 +169,7 @@ impl Served {
             spares: spares::Spares::default(),
             heard: AtomicBool::new(false),
             probing: AtomicBool::new(false),
-            legacy_refused: AtomicBool::new(false),
+            other_era: other_era::OtherEra::default(),
             wanted: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             shared,
@@ -229,12 +229,6 @@ impl Served {
 
     pub fn health(&self) -> &Health {
         &self.health
-    }
-
-    /// Whether it has a handshake; `None` if a modern backend was not asked yet.
-    pub fn speaks_legacy(&self, eras: Eras) -> Option<bool> {
-        let known = self.era_pin() != EraPin::Auto || self.legacy_refused.load(Ordering::Relaxed);
-        (eras.legacy || known).then_some(eras.legacy)
     }
 
     /// Which arguments of `tool` travel as headers as well, by the last list of its tools.
@@ -422,6 +416,7 @@ impl Served {
     fn fail(&self, error: &Arc<GatewayError>) {
         let starts = self.starts.load(Ordering::Relaxed);
         let retry_at = self.health.failed(error.clone(), starts, Instant::now());
+        self.forget_other_era();
         if self.health.record().failures == 1 {
             tracing::warn!(backend = %self.name, error = %error.chain(), "backend does not answer");
         } else {

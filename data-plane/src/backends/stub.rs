@@ -71,6 +71,7 @@ impl Stub {
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// "legacy", "modern", "both", "silent" (until initialize), "touchy" (ends on anything but initialize),
+    /// "posing" (shakes hands with the modern revision), "aloof" (modern, and silent when it should shake hands),
     /// "future" (another revision), "broken" (answers everything with an error)
     #[serde(default = "legacy")]
     speaks: String,
@@ -177,7 +178,7 @@ impl Peer {
                 return self.refuse(id, -32022, json!({"supported": ["2099-01-01"]}));
             }
             ("future", _) => Err(-32601),
-            ("both" | "modern" | "posing", "server/discover") if self.era != Some("legacy") => {
+            ("both" | "modern" | "posing" | "aloof", "server/discover") if self.era != Some("legacy") => {
                 self.era = Some("modern");
                 Ok(json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}))
             }
@@ -186,6 +187,7 @@ impl Peer {
                 return self.refuse(id, -32022, Value::Null);
             }
             ("posing", "initialize") => Ok(json!({"protocolVersion": "2026-07-28", "capabilities": {}})),
+            ("aloof", "initialize") => return,
             (_, "initialize") => {
                 self.era = Some("legacy");
                 Ok(json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}}))

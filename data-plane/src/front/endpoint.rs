@@ -319,20 +319,14 @@ impl Inquiry<'_> {
             Err(error) => return Ok(self.failed(&message, &error)),
             Ok(eras) => eras,
         };
-        let (served, principal) = (self.served.clone(), self.principal.clone());
-        let opener = Opener { client: self.client, principal: &principal, again: None };
-        if served.speaks_legacy(eras) == Some(false) {
-            return Ok(bridge_legacy::initialize(self.front, &served, opener, &message).await);
-        }
-        let response = match served.upstream().cloned() {
-            Some(upstream) => self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await,
-            None => relay_legacy::initialize(self.front, &served, opener.clone(), &message).await,
-        };
-        // Nobody had asked this modern backend for a handshake yet, and it has none.
-        if !eras.legacy && response.status().is_client_error() {
-            return Ok(bridge_legacy::initialize(self.front, &served, opener, &message).await);
-        }
-        Ok(response)
+        let (front, served) = (self.front, self.served.clone());
+        Ok(match (served.shakes_hands(eras).await, served.upstream()) {
+            (true, Some(upstream)) => {
+                self.passage(upstream).legacy(Some(&message), message.bytes().clone()).await
+            }
+            (true, None) => relay_legacy::initialize(front, &served, self.opener(), &message).await,
+            (false, _) => bridge_legacy::initialize(front, &served, self.opener(), &message).await,
+        })
     }
 
     async fn legacy(
@@ -343,13 +337,7 @@ impl Inquiry<'_> {
         admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
         self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
-            let stale = self.may_be_stale();
-            let response = self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await;
-            return if stale && response.status().is_client_error() {
-                Err(Refusal::session_not_found())
-            } else {
-                Ok(response)
-            };
+            return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
         let session = self.need(session)?;
         Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
@@ -401,13 +389,6 @@ impl Inquiry<'_> {
         if session.is_none() && self.served.upstream().is_some() {
             drop(self.eras().await);
         }
-    }
-
-    /// Whether the session named may be one of a bridge that this node has forgotten: it is not known yet that
-    /// the backend has sessions, so when it refuses this one, that may be all it says.
-    fn may_be_stale(&self) -> bool {
-        let has_sessions = |eras: Eras| self.served.speaks_legacy(eras) == Some(true);
-        headers::name_a_session(&self.headers) && !self.served.eras().is_some_and(has_sessions)
     }
 
     /// # Errors

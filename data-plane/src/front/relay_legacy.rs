@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::bridge::message::Message;
+use omcp_mcp::bridge::server::chosen;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::refusal::{Refusal, code};
-use omcp_mcp::revision::{Era, Revision};
+use omcp_mcp::revision::Era;
 
 use super::body::Body;
 use super::config::FrontConfig;
@@ -20,6 +22,7 @@ use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane, Sink};
 use crate::backends::slots::Opened;
 use crate::backends::{Circle, Served};
 use crate::session::event_id::{EventId, GENERAL, StreamId};
+use crate::session::levels::Levels;
 use crate::session::link::Link;
 use crate::session::stream_log::StreamLog;
 use crate::session::{Room, Session};
@@ -76,16 +79,17 @@ pub(super) async fn handshake(
     }
     let Opened { connection, slot } = served.session_connection().await?;
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
+    let levels = Levels::default();
     let mut options = served.lane_options(Era::Legacy, slot);
-    options.unsolicited = Some(general.clone());
+    options.unsolicited = Some(levels.overhearing(general.clone()));
     let lane = Lane::start(connection, options);
-    let answer = ask(&lane, request).await.inspect_err(|_| lane.close())?;
-    let Some(revision) = negotiated(&answer) else {
+    let answer = ask(&lane, request, &levels).await.inspect_err(|_| lane.close())?;
+    let Some(revision) = chosen(Message::new(answer.bytes(), answer.envelope())) else {
         lane.close();
         return Ok((answer, None));
     };
     let handle = opener.handle(front, served, revision, request)?;
-    let link = Link::Lane(lane);
+    let link = Link::Lane(lane, levels);
     let session = Session::new(handle, served.clone(), link, revision, general, room, None);
     Ok((answer, Some(Arc::new(session))))
 }
@@ -99,13 +103,17 @@ async fn join(
     room: Room,
 ) -> Result<(McpMessage, Option<Arc<Session>>), GatewayError> {
     let shared = served.shared_legacy(circle, HANDSHAKE_TIMEOUT).await?;
-    let answer = shared.answer().clone();
-    let Some(revision) = negotiated(&answer) else { return Ok((answer, None)) };
+    let Some((answer, agreement)) = shared.answer_to(request) else {
+        return Ok((shared.answer().clone(), None));
+    };
+    let revision = agreement.client();
     let general = Arc::new(StreamLog::new(served.name().as_str(), None));
     let listener: Arc<dyn Sink> = general.clone();
     shared.listen(&listener);
     let handle = opener.handle(front, served, revision, request)?;
-    let link = Link::Lane(shared.lane().clone());
+    let levels = Levels::default();
+    levels.agree(agreement, shared.lane());
+    let link = Link::Lane(shared.lane().clone(), levels);
     let session = Session::new(handle, served.clone(), link, revision, general, room, Some(shared));
     Ok((answer, Some(Arc::new(session))))
 }
@@ -121,15 +129,12 @@ pub fn answer_here(shared: bool, labels: &Labels, request: &McpMessage) -> Optio
     here.then(|| pong(labels.id()))
 }
 
-async fn ask(lane: &Lane, request: &McpMessage) -> Result<McpMessage, GatewayError> {
+async fn ask(lane: &Lane, request: &McpMessage, levels: &Levels) -> Result<McpMessage, GatewayError> {
     let inbox = Inbox::new();
     let minted = lane.mint();
-    lane.call(
-        minted,
-        Labels::replace(request, minted),
-        inbox.clone(),
-        CallTraits::of(request, Some(HANDSHAKE_TIMEOUT)),
-    )?;
+    let sink = levels.hearing(request, lane, inbox.clone());
+    let traits = CallTraits::of(request, Some(HANDSHAKE_TIMEOUT));
+    lane.call(minted, Labels::replace(request, minted), sink, traits)?;
     loop {
         match inbox.next().await {
             Event::Final(message) => return Ok(message),
@@ -138,18 +143,6 @@ async fn ask(lane: &Lane, request: &McpMessage) -> Result<McpMessage, GatewayErr
             Event::Message(_) => {}
         }
     }
-}
-
-/// The revision the backend chose; `None` if it answered with an error.
-fn negotiated(answer: &McpMessage) -> Option<Revision> {
-    #[derive(serde::Deserialize)]
-    struct Chosen<'a> {
-        #[serde(borrow, rename = "protocolVersion")]
-        version: std::borrow::Cow<'a, str>,
-    }
-    let result = answer.envelope().result_range()?;
-    let chosen: Chosen<'_> = serde_json::from_slice(&answer.bytes()[result]).ok()?;
-    Some(Revision::parse(&chosen.version).unwrap_or(Revision::LATEST_LEGACY))
 }
 
 /// A message of an open session.

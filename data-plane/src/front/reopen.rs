@@ -62,11 +62,11 @@ pub async fn session(
     let hello = compose::request(b"0", methods::INITIALIZE, Some(&kept.seed));
     let hello = McpMessage::parse(Bytes::from(hello)).map_err(|_| refused())?;
     let eras = served.ready().await?;
-    let session = match (served.upstream(), served.speaks_legacy(eras)) {
-        (_, Some(false)) => bridge_legacy::handshake(front, served, opener, &hello).await?.1,
+    let session = match (served.shakes_hands(eras).await, served.upstream()) {
+        (false, _) => bridge_legacy::handshake(front, served, opener, &hello).await?.1,
         // It is an HTTP server now, with sessions of its own.
-        (Some(_), _) => None,
-        (None, _) => relay_legacy::handshake(front, served, opener, &hello).await?.1,
+        (true, Some(_)) => None,
+        (true, None) => relay_legacy::handshake(front, served, opener, &hello).await?.1,
     };
     let session = session.ok_or_else(refused)?;
     let initialized = compose::notification(methods::INITIALIZED, None);

@@ -31,6 +31,7 @@ use crate::failure;
 use crate::members::hop::Hop;
 use crate::session::Room;
 use crate::session::home::Home;
+use crate::session::levels::Levels;
 use crate::session::link::Link;
 
 /// The open streams of this node.
@@ -131,7 +132,7 @@ async fn link(
     out: &Arc<Inbox>,
 ) -> Result<(Link, Option<Arc<SharedLegacy>>), GatewayError> {
     let eras = served.ready().await?;
-    if served.speaks_legacy(eras) == Some(false) {
+    if !served.shakes_hands(eras).await {
         let bridge = bridge_legacy::bridge(front, served, principal, out.clone()).await?;
         // What the server says between calls has nowhere else to go than this one stream.
         bridge.listens();
@@ -141,12 +142,13 @@ async fn link(
         let shared = served.shared_legacy(circle, relay_legacy::HANDSHAKE_TIMEOUT).await?;
         let listener: Arc<dyn Sink> = out.clone();
         shared.listen(&listener);
-        return Ok((Link::Lane(shared.lane().clone()), Some(shared)));
+        return Ok((Link::Lane(shared.lane().clone(), Levels::default()), Some(shared)));
     }
     let Opened { connection, slot } = served.session_connection().await?;
+    let levels = Levels::default();
     let mut options = served.lane_options(Era::Legacy, slot);
-    options.unsolicited = Some(out.clone());
-    Ok((Link::Lane(Lane::start(connection, options)), None))
+    options.unsolicited = Some(levels.overhearing(out.clone()));
+    Ok((Link::Lane(Lane::start(connection, options), levels), None))
 }
 
 /// POST beside the stream: 202, and the answer travels on the stream.
@@ -277,9 +279,19 @@ impl Client {
     /// The gateway's own answer; that of a shared server to the handshake was given before.
     fn answer_here(&self, request: &McpMessage, labels: &Labels) -> Option<Bytes> {
         match (&self.shared, request.method()) {
-            (Some(shared), Some(methods::INITIALIZE)) => Some(labels.restore_response(shared.answer())),
+            (Some(shared), Some(methods::INITIALIZE)) => Some(self.shake_hands(shared, request, labels)),
             (shared, _) => relay_legacy::answer_here(shared.is_some(), labels, request),
         }
+    }
+
+    fn shake_hands(&self, shared: &SharedLegacy, request: &McpMessage, labels: &Labels) -> Bytes {
+        let Some((answer, agreement)) = shared.answer_to(request) else {
+            return labels.restore_response(shared.answer());
+        };
+        if let Link::Lane(lane, levels) = &self.link {
+            levels.agree(agreement, lane);
+        }
+        labels.restore_response(&answer)
     }
 
     fn cancel(&self, message: &McpMessage) {

@@ -8,12 +8,13 @@ use omcp_core::{GatewayError, McpMessage};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::levels::Levels;
 use crate::backends::bridge::legacy_session::BridgedSession;
 use crate::backends::lane::{CallTraits, Labels, Lane, Sink};
 
 #[derive(Clone)]
 pub enum Link {
-    Lane(Lane),
+    Lane(Lane, Levels),
     Bridge(BridgedSession),
     Aggregate(Arc<dyn Aggregated>),
 }
@@ -58,7 +59,10 @@ impl Link {
         sink: Arc<dyn Sink>,
     ) -> Result<u64, GatewayError> {
         match self {
-            Self::Lane(lane) => {
+            Self::Lane(lane, levels) => {
+                let sink = levels.hearing(request, lane, sink);
+                let reworded = levels.request(request);
+                let request = reworded.as_ref().unwrap_or(request);
                 let minted = lane.mint();
                 let traits = CallTraits::of(request, Some(timeout));
                 lane.call(minted, Labels::replace(request, minted), sink, traits)?;
@@ -79,7 +83,7 @@ impl Link {
     /// As [`Lane::send`].
     pub fn send(&self, message: McpMessage) -> Result<(), GatewayError> {
         match self {
-            Self::Lane(lane) => lane.send(message),
+            Self::Lane(lane, levels) => lane.send(levels.told(message)),
             Self::Bridge(bridge) => bridge.send(message),
             Self::Aggregate(session) => {
                 session.send(message);
@@ -90,7 +94,7 @@ impl Link {
 
     pub fn cancel(&self, minted: u64, reason: &'static str) {
         match self {
-            Self::Lane(lane) => lane.cancel(minted, reason),
+            Self::Lane(lane, _) => lane.cancel(minted, reason),
             Self::Bridge(bridge) => bridge.cancel(minted),
             Self::Aggregate(session) => session.cancel(minted),
         }
@@ -99,7 +103,7 @@ impl Link {
     /// The client has opened a stream on which it hears of changes.
     pub fn listens(&self) {
         match self {
-            Self::Lane(_) => {}
+            Self::Lane(..) => {}
             Self::Bridge(bridge) => bridge.listens(),
             Self::Aggregate(session) => session.listens(),
         }
@@ -107,7 +111,7 @@ impl Link {
 
     pub fn close(&self) {
         match self {
-            Self::Lane(lane) => lane.close(),
+            Self::Lane(lane, _) => lane.close(),
             Self::Bridge(bridge) => bridge.close(),
             Self::Aggregate(session) => session.close(),
         }
@@ -116,7 +120,7 @@ impl Link {
     /// Ends it when its last call has ended.
     pub fn close_when_quiet(&self) {
         match self {
-            Self::Lane(lane) => lane.close_when_quiet(),
+            Self::Lane(lane, _) => lane.close_when_quiet(),
             Self::Bridge(bridge) => bridge.close(),
             Self::Aggregate(session) => session.close(),
         }
@@ -125,7 +129,7 @@ impl Link {
     /// Since when its connection lives, if it has one of its own.
     pub fn born(&self) -> Option<Instant> {
         match self {
-            Self::Lane(lane) => Some(lane.born()),
+            Self::Lane(lane, _) => Some(lane.born()),
             Self::Bridge(_) | Self::Aggregate(_) => None,
         }
     }
@@ -133,7 +137,7 @@ impl Link {
     /// Waits until it has ended.
     pub async fn closed(&self) {
         match self {
-            Self::Lane(lane) => drop(lane.closed().await),
+            Self::Lane(lane, _) => drop(lane.closed().await),
             Self::Bridge(bridge) => bridge.closed().await,
             // An error means that it is gone, which is as good.
             Self::Aggregate(session) => drop(session.ended().wait_for(|ended| *ended).await),
@@ -142,7 +146,7 @@ impl Link {
 
     pub fn is_open(&self) -> bool {
         match self {
-            Self::Lane(lane) => lane.is_open(),
+            Self::Lane(lane, _) => lane.is_open(),
             Self::Bridge(bridge) => bridge.is_open(),
             Self::Aggregate(session) => session.is_open(),
         }
@@ -150,7 +154,7 @@ impl Link {
 
     pub fn in_flight(&self) -> usize {
         match self {
-            Self::Lane(lane) => lane.in_flight(),
+            Self::Lane(lane, _) => lane.in_flight(),
             Self::Bridge(bridge) => bridge.in_flight(),
             Self::Aggregate(session) => session.in_flight(),
         }
@@ -158,7 +162,7 @@ impl Link {
 
     pub fn pid(&self) -> Option<u32> {
         match self {
-            Self::Lane(lane) => lane.pid(),
+            Self::Lane(lane, _) => lane.pid(),
             Self::Bridge(bridge) => bridge.pid(),
             Self::Aggregate(_) => None,
         }

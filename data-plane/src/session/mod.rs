@@ -3,6 +3,7 @@
 //! each session has a bridge.
 //!
 //! - [`home`]: the endpoint at which a session was opened
+//! - [`levels`]: a lane whose ends are of different revisions
 //! - [`link`]: what a session speaks with
 //! - [`conversation`]: one client's conversation
 //! - [`stream_log`]: one resumable stream of it
@@ -11,6 +12,7 @@
 pub mod conversation;
 pub mod event_id;
 pub mod home;
+pub mod levels;
 pub mod link;
 pub mod stream_log;
 

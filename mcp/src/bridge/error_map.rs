@@ -33,7 +33,7 @@ pub fn to_modern(error: Message<'_>, method: &str, id: &[u8], uri: Option<&str>)
         Some(code::RESOURCE_NOT_FOUND) if method == methods::RESOURCES_READ => {
             answer(200, recoded(error, id, code::INVALID_PARAMS, &with_uri(error, uri)))
         }
-        Some(code) if is_about_our_message(code) => answer(200, violation(error, id)),
+        Some(code) if is_about_our_message(code) => answer(200, violation(error, code, id)),
         _ => answer(200, same(error, id)),
     }
 }
@@ -47,7 +47,7 @@ pub fn to_legacy(error: Message<'_>, method: &str, id: &[u8]) -> Bytes {
         Some(code::MISSING_CAPABILITY) => {
             recoded(error, id, code::INVALID_PARAMS, error.error_member("data").unwrap_or(b"null"))
         }
-        Some(code) if is_about_our_message(code) => violation(error, id),
+        Some(code) if is_about_our_message(code) => violation(error, code, id),
         _ => same(error, id),
     }
 }
@@ -65,9 +65,11 @@ fn is_about_our_message(code: i32) -> bool {
     )
 }
 
-fn violation(error: Message<'_>, id: &[u8]) -> Bytes {
+fn violation(error: Message<'_>, code: i32, id: &[u8]) -> Bytes {
+    // Servers say this also of what their own tool did, such as asking where nobody can be asked.
+    let what = if code == code::INVALID_REQUEST { "the call" } else { "what the gateway sent" };
     let said = text(error).unwrap_or_default();
-    Reason::ProtocolViolation.answer(id, &format!("the backend refused what the gateway sent: {said}"))
+    Reason::ProtocolViolation.answer(id, &format!("the backend refused {what}: {said}"))
 }
 
 fn text(error: Message<'_>) -> Option<Cow<'_, str>> {
@@ -176,6 +178,19 @@ mod tests {
         let found = [to_modern(told.lend(), "x", b"1", None).message, to_legacy(told.lend(), "x", b"1")];
         for answer in found.iter().map(parse) {
             assert_eq!((&answer["code"], &answer["message"]), (&json!(-32005), &json!("m")));
+        }
+    }
+
+    #[test]
+    fn who_is_blamed_is_who_may_be_to_blame() {
+        for (code, said) in [
+            (-32600, "the backend refused the call: m"),
+            (-32020, "the backend refused what the gateway sent: m"),
+        ] {
+            let told = error(code, &json!({}));
+            let answers =
+                [to_modern(told.lend(), "x", b"1", None).message, to_legacy(told.lend(), "x", b"1")];
+            assert!(answers.iter().map(parse).all(|found| found["message"] == said), "{code}");
         }
     }
 

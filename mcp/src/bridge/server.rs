@@ -49,11 +49,8 @@ pub struct ServerProfile {
 impl ServerProfile {
     /// Reads the result of a legacy `initialize`; `None` if it is none.
     pub fn of_handshake(response: Message<'_>) -> Option<Self> {
-        let version = response.result_member("protocolVersion").and_then(json::text)?;
-        // A revision nobody knows is most likely newer than the newest legacy one we know.
-        let revision = Revision::parse(&version).unwrap_or(Revision::LATEST_LEGACY);
         let info = response.result_member("serverInfo");
-        Self::read(response, revision, info)
+        Self::read(response, chosen(response)?, info)
     }
 
     /// Reads the result of `server/discover`; `None` if it is none.
@@ -181,6 +178,26 @@ pub fn negotiated(initialize: Message<'_>) -> Revision {
     known.filter(|revision| Revision::LEGACY.contains(revision)).unwrap_or(Revision::LATEST_LEGACY)
 }
 
+/// The revision that a legacy server chose in its answer to `initialize`; `None` if it refused.
+pub fn chosen(answer: Message<'_>) -> Option<Revision> {
+    let version = answer.result_member("protocolVersion").and_then(json::text)?;
+    // A revision nobody knows is most likely newer than the newest legacy one we know.
+    Some(Revision::parse(&version).unwrap_or(Revision::LATEST_LEGACY))
+}
+
+/// That answer with another revision in it; `None` if it has this one.
+pub fn with_revision(answer: Message<'_>, revision: Revision) -> Option<Bytes> {
+    let result = answer.envelope().result_range()?;
+    let version = member(answer.bytes(), result, "protocolVersion")?;
+    let quoted = quoted(revision.as_str());
+    if answer.bytes()[version.clone()] == quoted[..] {
+        return None;
+    }
+    let mut edits = Edits::new(answer.bytes());
+    edits.replace(version, quoted);
+    Some(edits.apply())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -218,6 +235,20 @@ mod tests {
             deaf["capabilities"],
             json!({ "extensions": { TASKS_EXTENSION: {} }, "tools": {}, "resources": { "x": 1 }, "logging": {} })
         );
+    }
+
+    #[test]
+    fn a_handshake_is_told_with_another_revision() {
+        let told = response(json!({ "protocolVersion": "2025-11-25", "capabilities": {} }));
+        assert_eq!(chosen(told.lend()), Some(Revision::V2025_11_25));
+        assert_eq!(with_revision(told.lend(), Revision::V2025_11_25), None);
+        let older = with_revision(told.lend(), Revision::V2024_11_05).unwrap();
+        let older = Owned::scan(older).unwrap();
+        assert_eq!(chosen(older.lend()), Some(Revision::V2024_11_05));
+        assert_eq!(older.lend().result_member("capabilities"), Some(&b"{}"[..]));
+        let strange = response(json!({ "protocolVersion": "2025-12-31" }));
+        assert_eq!(chosen(strange.lend()), Some(Revision::LATEST_LEGACY));
+        assert_eq!(chosen(response(json!({})).lend()), None);
     }
 
     #[test]

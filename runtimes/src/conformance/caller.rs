@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use omcp_core::{BackendConnection, GatewayError, McpMessage};
+use omcp_core::{BackendConnection, ErrorKind, GatewayError, McpMessage};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -12,12 +12,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Caller {
     pub connection: Box<dyn BackendConnection>,
+    /// What it most likely means, as far as the check knows, if nothing happens any more.
+    pub silence_means: &'static str,
     next_id: u64,
 }
 
 impl Caller {
     pub fn new(connection: Box<dyn BackendConnection>) -> Self {
-        Self { connection, next_id: 1 }
+        Self { connection, silence_means: "", next_id: 1 }
     }
 
     /// The handshake, which belongs to whoever uses the connection.
@@ -53,12 +55,15 @@ impl Caller {
         let message = McpMessage::parse(message.to_string().into())
             .map_err(|error| format!("the kit wrote no message: {error}"))?;
         let sent = timeout(PATIENCE, self.connection.send(message)).await;
-        sent.map_err(|_| late("send"))?.map_err(|error| format!("send failed: {}", error.chain()))
+        sent.map_err(|_| self.late("send"))?.map_err(|error| match error.kind() {
+            ErrorKind::Timeout => format!("send failed: {}{}", error.chain(), self.silence_means),
+            _ => format!("send failed: {}", error.chain()),
+        })
     }
 
     /// The next message as it came, or how there is none.
     pub async fn hear(&mut self) -> Result<Result<Option<McpMessage>, GatewayError>, String> {
-        timeout(PATIENCE, self.connection.recv()).await.map_err(|_| late("recv"))
+        timeout(PATIENCE, self.connection.recv()).await.map_err(|_| self.late("recv"))
     }
 
     /// The next message.
@@ -93,7 +98,11 @@ impl Caller {
 
     pub async fn close(&mut self) -> Result<(), String> {
         let closed = timeout(PATIENCE, self.connection.close()).await;
-        closed.map_err(|_| late("close"))?.map_err(|error| format!("close failed: {}", error.chain()))
+        closed.map_err(|_| self.late("close"))?.map_err(|error| format!("close failed: {}", error.chain()))
+    }
+
+    fn late(&self, what: &str) -> String {
+        format!("{what} did not return within {} s{}", PATIENCE.as_secs(), self.silence_means)
     }
 }
 
@@ -105,8 +114,4 @@ fn decode(message: &McpMessage) -> Result<Value, String> {
 pub fn quote(message: &Value) -> String {
     let text = message.to_string();
     text.chars().take(200).collect()
-}
-
-fn late(what: &str) -> String {
-    format!("{what} did not return within {} s", PATIENCE.as_secs())
 }

@@ -12,7 +12,9 @@ use omcp_core::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf, duplex, split,
+};
 use tokio::task::JoinSet;
 
 use super::peer::Machine;
@@ -39,6 +41,8 @@ enum Flaw {
     TakesAnySettings,
     /// Messages overtake each other.
     Overtakes,
+    /// `send` waits for the peer to take all of it and reads nothing meanwhile.
+    SendsDeaf,
     /// It panics.
     Panics,
 }
@@ -86,6 +90,10 @@ impl Runtime for Memory {
         let (reader, writer) = split(far);
         self.peers.lock().unwrap().spawn(serve(reader, writer, Machine::new()));
         let (reader, writer) = split(near);
+        if self.flaw == Flaw::SendsDeaf {
+            let lines = BufReader::new(reader).lines();
+            return Ok(Box::new(DeafSender { writer, lines, gone: false }));
+        }
         let lines = LineConnection::new(reader, writer, LineLimits::default());
         Ok(Box::new(Piped { flaw: self.flaw, lines: Some(lines), closed: 0, kept: None }))
     }
@@ -143,6 +151,39 @@ impl BackendConnection for Piped {
     }
 }
 
+struct DeafSender {
+    writer: WriteHalf<DuplexStream>,
+    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
+    gone: bool,
+}
+
+#[async_trait]
+impl BackendConnection for DeafSender {
+    async fn send(&mut self, message: McpMessage) -> Result<(), GatewayError> {
+        let line = [message.bytes(), &b"\n"[..]].concat();
+        self.writer.write_all(&line).await.map_err(|_| GatewayError::closed("the peer is gone"))
+    }
+
+    async fn recv(&mut self) -> Result<Option<McpMessage>, GatewayError> {
+        while !self.gone {
+            let Ok(Some(line)) = self.lines.next_line().await else {
+                self.gone = true;
+                return Err(GatewayError::closed("the peer is gone"));
+            };
+            if let Ok(message) = McpMessage::parse(line.into()) {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn close(&mut self) -> Result<(), GatewayError> {
+        self.gone = true;
+        drop(self.writer.shutdown().await);
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Subject for Memory {
     fn type_name(&self) -> &str {
@@ -183,14 +224,21 @@ impl Peer for Memory {
     }
 }
 
-/// The names of the checks that fail.
-async fn failing(flaw: Flaw) -> Vec<&'static str> {
+/// The names of the checks that fail, and why they do.
+async fn failures(flaw: Flaw) -> Vec<(&'static str, String)> {
     let mut checks = checks::all();
     // It takes longer than all the others and no flaw is about it.
     checks.retain(|check| flaw == Flaw::None || check.name != "16 MiB message");
     let report = run_checks(&Memory::with(flaw), checks).await;
-    let failed = report.rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_)));
-    failed.map(|row| row.check).collect()
+    let failure = |row: Row| match row.outcome {
+        Outcome::Failed(why) => Some((row.check, why)),
+        Outcome::Passed | Outcome::NotApplicable(_) => None,
+    };
+    report.rows.into_iter().filter_map(failure).collect()
+}
+
+async fn failing(flaw: Flaw) -> Vec<&'static str> {
+    failures(flaw).await.into_iter().map(|(check, _)| check).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,8 +258,21 @@ async fn every_flaw_is_found() {
         (Flaw::ClosesOnce, &["close twice"]),
         (Flaw::TakesAnySettings, &["settings rejected"]),
         (Flaw::Overtakes, &["cancel"]),
+        (Flaw::SendsDeaf, &["slow peer"]),
     ] {
         assert_eq!(failing(flaw).await, want, "{flaw:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_hangs_says_what_that_most_likely_means() {
+    for (flaw, said) in [
+        (Flaw::LosesWhenDropped, "an answer is lost if the future of `recv` is dropped"),
+        (Flaw::SendsDeaf, "a `send` that waits for room has to read meanwhile"),
+    ] {
+        let failures = failures(flaw).await;
+        let [(_, why)] = &failures[..] else { panic!("{failures:?}") };
+        assert!(why.contains(said), "{flaw:?}: {why}");
     }
 }
 

@@ -36,7 +36,7 @@ struct Arguments {
 
     /// Misbehave, on stdio: exit-at-once, hang-handshake, garbage, half-line, half-line-hang, flood-stdout,
     /// flood-stderr, slow-start-ms=N, answer-twice, unknown-ids, deaf, ignore-eof, ignore-sigterm, brood;
-    /// anywhere: die-on=TOOL. Can be repeated.
+    /// anywhere: die-on=TOOL, pose-ms=N, newest-words. Can be repeated.
     #[arg(long, global = true, value_name = "KIND[=VALUE]")]
     behave: Vec<Quirk>,
 

@@ -18,8 +18,8 @@ mod surplus;
 mod task;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +74,16 @@ impl LaneOptions {
     }
 }
 
+/// A handle that keeps no lane open.
+#[derive(Clone)]
+pub struct WeakLane(Weak<Shared>);
+
+impl WeakLane {
+    pub fn upgrade(&self) -> Option<Lane> {
+        self.0.upgrade().map(|shared| Lane { shared })
+    }
+}
+
 /// A handle on a lane. The lane ends when [`Lane::close`] is called, when its connection breaks, or
 /// when the last handle is dropped.
 #[derive(Clone)]
@@ -123,6 +133,10 @@ impl Lane {
                 calls_max,
             }),
         }
+    }
+
+    pub fn downgrade(&self) -> WeakLane {
+        WeakLane(Arc::downgrade(&self.shared))
     }
 
     /// A new upstream id, which is its progress token as well.

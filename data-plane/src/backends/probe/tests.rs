@@ -83,9 +83,28 @@ async fn the_other_era_is_asked_for_on_its_own_connection() {
     for (speaks, legacy) in [("both", true), ("modern", false), ("posing", false)] {
         let stub = Stub::default();
         let backend = served(&stub, "auto", json!({"speaks": speaks}));
-        assert_eq!(speaks_legacy(&backend).await, Some(legacy), "{speaks}");
+        let mut dialogue = dial(&backend).await.unwrap();
+        assert_eq!(speaks_legacy(&mut dialogue).await, Some(legacy), "{speaks}");
+        dialogue.close(CLOSE_DEADLINE).await;
         assert_eq!(stub.0.open(), 0);
     }
+}
+
+#[test]
+fn an_outage_does_not_refuse_a_handshake() {
+    for (reason, status, want) in [
+        ("upstream_unavailable", json!(404), true),
+        ("upstream_unavailable", json!(503), false),
+        ("upstream_auth", json!(401), false),
+        ("timeout", Value::Null, false),
+        ("stream_lost", Value::Null, false),
+        ("protocol_violation", Value::Null, true),
+        ("a word of the server", Value::Null, true),
+    ] {
+        let refused = Refused { data: json!({"reason": reason, "status": status}), ..Refused::default() };
+        assert_eq!(says_no(&refused), want, "{reason} {status}");
+    }
+    assert!(says_no(&Refused { code: -32601, ..Refused::default() }));
 }
 
 fn name(judgement: Judgement) -> &'static str {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use omcp_core::{EraPin, GatewayError};
+use omcp_core::GatewayError;
 use tokio::time::Instant;
 
 use super::Served;
@@ -30,7 +30,7 @@ impl Served {
     /// Asks for a probe at once: somebody waits.
     pub(super) fn probe_now(&self) {
         if !self.wanted.swap(true, Ordering::AcqRel) {
-            self.shared.queue.push_urgent(self.this.clone());
+            self.shared.queue.push_urgent(self.this.clone(), Errand::Verdict);
         }
     }
 
@@ -67,25 +67,9 @@ impl Served {
         let tools = findings.listed.tools();
         self.known_tools.store(Arc::new(findings.listed.known_tools()));
         self.listed(findings.listed);
-        self.health.succeeded(findings.eras, tools, Instant::now());
+        let eras = self.with_other_era(findings.eras);
+        self.health.succeeded(eras, tools, Instant::now());
         self.changed();
-        let refused = self.legacy_refused.load(Ordering::Relaxed);
-        let unknown = findings.eras == Eras::MODERN && self.era_pin() == EraPin::Auto && !refused;
-        if unknown {
-            self.shared.queue.push_idle(self.this.clone(), Errand::OtherEra);
-        }
-    }
-
-    /// A modern backend has no handshake.
-    pub fn refused_legacy(&self) {
-        self.legacy_refused.store(true, Ordering::Relaxed);
-    }
-
-    /// A modern backend turned out to speak the legacy era as well.
-    pub fn found_legacy(&self) {
-        if let Some(eras) = self.health.ready() {
-            self.health.succeeded(Eras { legacy: true, ..eras }, None, Instant::now());
-            self.changed();
-        }
+        self.other_era_later(eras);
     }
 }

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::bridge::agreement::Agreement;
+use omcp_mcp::bridge::message::Message;
+use omcp_mcp::bridge::server::{chosen, negotiated, with_revision};
 use omcp_mcp::methods;
 use omcp_mcp::revision::{Era, Revision};
 use serde_json::json;
@@ -50,6 +53,17 @@ impl SharedLegacy {
 
     pub fn answer(&self) -> &McpMessage {
         &self.answer
+    }
+
+    /// The answer to a client's own handshake: in the revision it asks for, unless the server's is older. `None` if
+    /// the server has refused.
+    pub fn answer_to(&self, hello: &McpMessage) -> Option<(McpMessage, Agreement)> {
+        let hello = Message::new(hello.bytes(), hello.envelope());
+        let answer = Message::new(self.answer.bytes(), self.answer.envelope());
+        let server = chosen(answer)?;
+        let client = negotiated(hello).min(server);
+        let told = with_revision(answer, client).map_or_else(|| self.answer.clone(), McpMessage::trusted);
+        Some((told, Agreement::new(client, server, hello)))
     }
 
     /// Hands to `sink`, for as long as it lives, what concerns every session.

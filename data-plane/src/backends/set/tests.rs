@@ -10,6 +10,7 @@ use super::*;
 use crate::host::secrets::Secrets;
 
 mod isolation;
+mod other_era;
 
 const LONG: Duration = Duration::from_secs(3600);
 

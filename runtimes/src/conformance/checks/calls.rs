@@ -11,6 +11,7 @@ use crate::conformance::caller::{Caller, quote};
 const CALLS: u64 = 1_000;
 /// As many as a node has in flight on one connection.
 const IN_FLIGHT_MAX: u64 = 256;
+const LOST: &str = ": an answer is lost if the future of `recv` is dropped after it has taken one";
 
 /// One runtime gives connections that know nothing of each other.
 pub async fn start(bench: &mut Bench<'_>) -> Result<(), String> {
@@ -46,6 +47,7 @@ pub async fn interleaved(bench: &mut Bench<'_>) -> Result<(), String> {
     // No group may stay incomplete at the end.
     let hold = (1..=most).rev().find(|hold| CALLS.is_multiple_of(*hold)).unwrap_or(1);
     let mut caller = bench.caller().await?;
+    caller.silence_means = LOST;
     let (mut asked, mut open) = (0, HashSet::new());
     while asked < CALLS || !open.is_empty() {
         let heard = if asked < CALLS && (open.len() as u64) < IN_FLIGHT_MAX {
@@ -59,6 +61,7 @@ pub async fn interleaved(bench: &mut Bench<'_>) -> Result<(), String> {
             settle(&mut open, &answer)?;
         }
     }
+    caller.silence_means = "";
     caller.close().await
 }
 

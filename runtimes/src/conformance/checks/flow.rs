@@ -18,6 +18,8 @@ const PAUSE_MS: u64 = 1_500;
 /// pipe or a send buffer holds.
 const BURST: usize = 64;
 const BURST_MESSAGE_LEN: usize = 32 * 1024;
+const STUCK: &str =
+    ": a `send` that waits for room has to read meanwhile, or peer and runtime wait for each other";
 
 /// Progress arrives in order while the call still runs: the peer answers only when told that it has.
 pub async fn progress(bench: &mut Bench<'_>) -> Result<(), String> {
@@ -105,9 +107,11 @@ pub async fn slow(bench: &mut Bench<'_>) -> Result<(), String> {
     let mut caller = bench.caller().await?;
     let mut open = HashSet::from([caller.ask("kit/slow", json!({ "pause_ms": PAUSE_MS })).await?]);
     let fill = "x".repeat(BURST_MESSAGE_LEN);
+    caller.silence_means = STUCK;
     while open.len() <= BURST {
         open.insert(caller.ask("kit/echo", json!({ "fill": fill })).await?);
     }
+    caller.silence_means = "";
     while !open.is_empty() {
         let answer = caller.next().await?;
         let known = answer["id"].as_u64().is_some_and(|id| open.remove(&id));
