@@ -35,7 +35,8 @@ pub fn unowned(request: Message<'_>, address: &Address, why: Unowned, to: Era) -
         Subject::Tool => "tool",
         Subject::Prompt => "prompt",
         Subject::Resource => "resource",
-        Subject::Task => "task",
+        // One that is somebody else's is not told from one that is none.
+        Subject::Task => return failure::unknown_task(&id),
     };
     let text = match why {
         Unowned::Unknown => format!("no backend here has the {what} {name:?}; see the list"),

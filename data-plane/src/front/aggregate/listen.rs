@@ -144,7 +144,8 @@ async fn confirm(
         }
     };
     let granted = granted.uris.iter().filter_map(|original| uris.get(original).map(|uri| (*uri).clone()));
-    let way = Way { backend: backend.clone(), method: String::new(), id: Bytes::new() };
+    let names = inquiry.names.clone();
+    let way = Way { backend: backend.clone(), method: String::new(), id: Bytes::new(), names };
     Some(Owner { way, granted: granted.collect(), heard })
 }
 

@@ -39,7 +39,8 @@ pub async fn answer(inquiry: Inquiry<'_>, request: McpMessage) -> Result<Respons
         method => match (List::of_method(method), Address::of(message)) {
             (Some(list), _) => {
                 let (views, view) = (&inquiry.front.views, inquiry.view());
-                Ok(whole(&inquiry, lists::answer(views, &view, list, message, Era::Modern)))
+                let handles = inquiry.names.handles();
+                Ok(whole(&inquiry, lists::answer(views, &view, list, message, Era::Modern, handles)))
             }
             (None, Some(address)) if address.subject == Subject::Task && !declares_tasks(message) => {
                 let refusal = missing_capability(&message.id(), &required_tasks());
@@ -75,7 +76,7 @@ fn whole(inquiry: &Inquiry<'_>, message: bytes::Bytes) -> Response<Body> {
 async fn addressed(inquiry: Inquiry<'_>, request: &McpMessage, address: &Address) -> Response<Body> {
     let message = Message::new(request.bytes(), request.envelope());
     let view = inquiry.view();
-    let (backend, original) = match view.owner(address.subject, &address.text) {
+    let (backend, original) = match inquiry.names.owner(&view, address) {
         Ok(owner) => owner,
         Err(why) => return reply::json(refusals::unowned(message, address, why, Era::Modern)),
     };
@@ -109,7 +110,8 @@ async fn one(
         return reply::json(refusals::gone(Message::new(request.bytes(), request.envelope()), backend));
     };
     let response = Box::pin(inquiry.leg(served, headers, request)).await;
-    passage::answer(response, passage::Way { backend: backend.clone(), method, id }).await
+    let names = inquiry.names.clone();
+    passage::answer(response, passage::Way { backend: backend.clone(), method, id, names }).await
 }
 
 /// The header fields as the backend wants them, where the subject of the request is called `original`.
