@@ -19,9 +19,10 @@ use super::body::{Body, Events};
 use super::headers::Accepts;
 use super::request_states::{Opened, RequestStates};
 use super::task_ids::{self, TaskIds};
+use super::task_listens::{Listening, Named};
 use super::{Front, events, reply};
 use crate::backends::Served;
-use crate::backends::bridge::legacy_lane::{Exchanged, Heard, LegacyLane};
+use crate::backends::bridge::legacy_lane::{Heard, LegacyLane};
 use crate::backends::bridge::principal::Principal;
 use crate::failure;
 
@@ -110,7 +111,7 @@ fn is_about_task(request: Message<'_>) -> bool {
     matches!(request.method(), methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL)
 }
 
-/// The node on which the call waits that a request goes on with, or the task that it is about, if that is
+/// The node on which the call waits that a request goes on with, or the tasks that it is about, if that is
 /// another one.
 pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpMessage) -> Option<NodeTag> {
     let request = Message::new(message.bytes(), message.envelope());
@@ -120,6 +121,9 @@ pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpM
             _ => None,
         };
     }
+    if request.method() == methods::SUBSCRIPTIONS_LISTEN {
+        return Named::of(request, &front.task_ids, principal, backend).owner();
+    }
     let state = request_state(request)?;
     match front.request_states.open(principal, backend, &state) {
         Ok(Opened::Elsewhere(owner)) => Some(owner),
@@ -127,11 +131,14 @@ pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpM
     }
 }
 
-/// What is said of a call, or a task, whose node is gone.
-pub fn lost(message: &McpMessage) -> Response<Body> {
+/// What is said of a call, or a task, whose node is gone. None if the request can be answered without.
+pub fn lost(message: &McpMessage) -> Option<Response<Body>> {
+    if message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
+        return None;
+    }
     let about_task = is_about_task(Message::new(message.bytes(), message.envelope()));
     let refused = if about_task { Refused::Task } else { Refused::State(Reason::InteractionLost) };
-    reply::json(refused.answer(message.id().unwrap_or(b"null")))
+    Some(reply::json(refused.answer(message.id().unwrap_or(b"null"))))
 }
 
 /// Why a request names nothing that is here.
@@ -164,7 +171,7 @@ async fn begin(
     served: &Arc<Served>,
     principal: &Principal,
     message: McpMessage,
-) -> Result<Result<(LegacyLane, Exchanged), Refused>, GatewayError> {
+) -> Result<Result<(LegacyLane, Listening), Refused>, GatewayError> {
     let request = Message::new(message.bytes(), message.envelope());
     if is_about_task(request) {
         let opened = front.task_ids.open(principal, served.name().as_str(), &task_id(request));
@@ -172,7 +179,13 @@ async fn begin(
             return Ok(Err(Refused::Task));
         };
         let exchanged = lane.request(message, Resume::Task(task), None)?;
-        return Ok(Ok((lane, exchanged)));
+        return Ok(Ok((lane, exchanged.into())));
+    }
+    if request.method() == methods::SUBSCRIPTIONS_LISTEN {
+        let named = Named::of(request, &front.task_ids, principal, served.name().as_str());
+        if let Some(begun) = named.listen(&message)? {
+            return Ok(Ok(begun));
+        }
     }
     let interactive = methods::is_multi_round_trip(request.method());
     let state = request_state(request);
@@ -182,7 +195,7 @@ async fn begin(
         Some(Ok(Opened::Again(state))) => Resume::With(state),
         Some(Ok(Opened::Waiting(lane, state))) => {
             let exchanged = lane.request(message, Resume::With(state), None)?;
-            return Ok(Ok((lane, exchanged)));
+            return Ok(Ok((lane, exchanged.into())));
         }
         // It was handed over already, by a node that knows no better.
         Some(Ok(Opened::Elsewhere(_))) => return Ok(Err(Refused::State(Reason::InteractionLost))),
@@ -193,7 +206,7 @@ async fn begin(
     let info = info.unwrap_or(ANONYMOUS);
     let (lane, claim) = served.legacy_lane(principal, capabilities, info, interactive).await?;
     let exchanged = lane.request(message, resume, claim)?;
-    Ok(Ok((lane, exchanged)))
+    Ok(Ok((lane, exchanged.into())))
 }
 
 /// What makes answers of what clients carry.
@@ -209,7 +222,7 @@ struct Call {
     principal: Principal,
     seals: Seals,
     lane: LegacyLane,
-    exchanged: Exchanged,
+    exchanged: Listening,
     /// A subscription: it lasts until somebody ends it.
     endless: bool,
 }

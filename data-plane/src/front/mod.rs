@@ -8,7 +8,7 @@
 //! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
 //! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
 //! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
-//!   ([`request_states`], [`task_ids`], [`kept`])
+//!   ([`request_states`], [`task_ids`], [`task_listens`], [`kept`])
 //! - [`handles`], [`forward`], [`reopen`]: what clients carry, requests that another node has to answer, and
 //!   sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
@@ -42,6 +42,7 @@ pub mod server;
 pub mod sse_client;
 pub mod stall;
 pub mod task_ids;
+pub mod task_listens;
 pub mod transparent;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@
 //! - `retry`: the client comes back with answers
 //! - `tasking`: calls that the server offers as tasks only
 //! - `toolbox`: which tools may be called as tasks
-//! - `handed`, `looking`: tasks that their clients look at themselves
+//! - `handed`, `looking`, `news`: tasks that their clients look at themselves, or listen to
 //! - `notices`: progress, logs and changes on their way to whom they concern
 //! - `listen`: subscriptions
 
@@ -15,6 +15,7 @@ mod call;
 mod handed;
 mod listen;
 mod looking;
+mod news;
 mod notices;
 mod opening;
 mod retry;
@@ -122,6 +123,8 @@ pub enum LaneTimer {
     Poll(u64),
     /// A task that its client looks at has had its time.
     Task(u64),
+    /// The questions of a task that is listened to may follow its state.
+    News(u64),
     /// A question waits for a call to belong to.
     Unsolicited(u64),
     /// Subscriptions wait to be confirmed.
@@ -283,6 +286,7 @@ impl LegacyLane {
             LaneTimer::Suspension(call) => self.abandon(call),
             LaneTimer::Poll(call) => self.look_at_task(call),
             LaneTimer::Task(task) => self.expire(task),
+            LaneTimer::News(task) => self.tell_news(task),
             LaneTimer::Unsolicited(held) => self.answer_unsolicited(held),
             LaneTimer::Listen(exchange) => self.acknowledge_late(exchange),
         }
@@ -293,7 +297,7 @@ impl LegacyLane {
         let method = request.method();
         match method {
             methods::SERVER_DISCOVER => self.discover(exchange, &id),
-            methods::SUBSCRIPTIONS_LISTEN => self.listen(exchange, request),
+            methods::SUBSCRIPTIONS_LISTEN => self.listen(exchange, request, resume),
             methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL => {
                 self.about_task(exchange, request, &resume);
             }

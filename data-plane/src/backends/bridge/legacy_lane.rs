@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -110,6 +111,11 @@ impl Exchanged {
     pub async fn next(&mut self) -> Option<Heard> {
         self.heard.recv().await
     }
+
+    /// The same, to be polled beside others.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
+        self.heard.poll_recv(cx)
+    }
 }
 
 impl Drop for Exchanged {
@@ -204,6 +210,11 @@ impl LegacyLane {
 
     pub fn pid(&self) -> Option<u32> {
         self.shared.pid
+    }
+
+    /// Whether both are handles on one lane.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     fn command(&self, command: Command) -> Result<(), GatewayError> {

@@ -7,8 +7,6 @@ use omcp_core::{BackendName, McpMessage};
 use omcp_mcp::admit;
 use omcp_mcp::aggregate::address::{Address, Subject};
 use omcp_mcp::aggregate::list::List;
-use omcp_mcp::bridge::capabilities::{ClientCapabilities, required_tasks};
-use omcp_mcp::bridge::failure::missing_capability;
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::header_value::encode_if_needed;
@@ -42,10 +40,6 @@ pub async fn answer(inquiry: Inquiry<'_>, request: McpMessage) -> Result<Respons
                 let handles = inquiry.names.handles();
                 Ok(whole(&inquiry, lists::answer(views, &view, list, message, Era::Modern, handles)))
             }
-            (None, Some(address)) if address.subject == Subject::Task && !declares_tasks(message) => {
-                let refusal = missing_capability(&message.id(), &required_tasks());
-                Ok(reply::json_with_status(StatusCode::BAD_REQUEST, refusal))
-            }
             (None, Some(address)) => Ok(addressed(inquiry, &request, &address).await),
             (None, None) if refusals::is_known(method) => Ok(reply::json(refusals::malformed(message))),
             (None, None) => Ok(unaddressed(inquiry, &request).await),
@@ -59,11 +53,6 @@ fn discover(inquiry: &Inquiry<'_>, request: Message<'_>) -> Vec<u8> {
     compose::response(&request.id(), result.to_string().as_bytes())
 }
 
-/// Who does not know tasks is told so before whose task it might be.
-fn declares_tasks(request: Message<'_>) -> bool {
-    ClientCapabilities::of_modern(request).tasks
-}
-
 /// An answer that is the gateway's own.
 fn whole(inquiry: &Inquiry<'_>, message: bytes::Bytes) -> Response<Body> {
     if !inquiry.accepts.prefers_events {
@@ -75,6 +64,11 @@ fn whole(inquiry: &Inquiry<'_>, message: bytes::Bytes) -> Response<Body> {
 
 async fn addressed(inquiry: Inquiry<'_>, request: &McpMessage, address: &Address) -> Response<Body> {
     let message = Message::new(request.bytes(), request.envelope());
+    // Who does not know tasks is told so before whose task it might be.
+    let is_task = address.subject == Subject::Task;
+    if let Some(refusal) = is_task.then(|| refusals::tasks_undeclared(message)).flatten() {
+        return reply::json_with_status(StatusCode::BAD_REQUEST, refusal);
+    }
     let view = inquiry.view();
     let (backend, original) = match inquiry.names.owner(&view, address) {
         Ok(owner) => owner,
