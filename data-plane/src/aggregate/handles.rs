@@ -13,9 +13,7 @@ use omcp_mcp::token::{Binding, Purpose};
 use super::selection::Selection;
 use crate::backends::bridge::principal::Principal;
 use crate::members::Members;
-
-/// For a client to ask for the next page.
-const CURSOR_LIFETIME: Duration = Duration::from_secs(60 * 60);
+use crate::members::keys::CURSOR_LIFETIME;
 
 /// Seals and opens them. Cheap to clone.
 #[derive(Clone)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use omcp_mcp::aggregate::list::List;
 use omcp_mcp::aggregate::page::Frame;
+use omcp_mcp::bridge::failure::unknown_cursor;
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::refusal::{code, error_response};
 use omcp_mcp::revision::Era;
@@ -30,11 +31,12 @@ pub fn answer(
         None => None,
         Some(raw) => match json::text(raw).and_then(|text| handles.open_cursor(&text, list)) {
             Some(cursor) => Some(cursor),
-            None => return refusal(&id, "the cursor is none of this list"),
+            None => return unknown_cursor(&id),
         },
     };
     let Ok(page) = view.page(list, to, cursor.as_ref()) else {
-        return refusal(&id, "the list has changed since its last page: begin anew without a cursor");
+        let text = "the list has changed since its last page: begin anew without a cursor";
+        return error_response(&id, code::INVALID_PARAMS, text, None).into();
     };
     let state = State::of(views, view, list);
     if state.nobody_answers {
@@ -44,7 +46,7 @@ pub fn answer(
     }
     let next = match page.next.as_ref().map(|next| handles.seal_cursor(next)).transpose() {
         Ok(next) => next,
-        Err(error) => return refused(&id, code::INTERNAL_ERROR, &error.chain()),
+        Err(error) => return error_response(&id, code::INTERNAL_ERROR, &error.chain(), None).into(),
     };
     let info = super::info().to_string();
     let ttl_ms = u64::try_from(state.holds.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
@@ -52,14 +54,6 @@ pub fn answer(
     let (info, next) = (info.as_bytes(), next.as_deref());
     let frame = Frame { info, ttl_ms, public: state.public, stale, missing, next };
     compose::response(&id, &frame.result(list, &page, to)).into()
-}
-
-fn refusal(id: &[u8], text: &str) -> Bytes {
-    refused(id, code::INVALID_PARAMS, text)
-}
-
-fn refused(id: &[u8], code: i32, text: &str) -> Bytes {
-    error_response(id, code, text, None).into()
 }
 
 /// How much of a list is certain.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Response, StatusCode};
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
-use omcp_mcp::bridge::capabilities::{self, ClientCapabilities};
+use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::failure::{self as bridge_failure, Reason};
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::bridge::state::Resume;
@@ -16,9 +16,10 @@ use omcp_mcp::token::content::NodeTag;
 use omcp_mcp::{json, methods, sse};
 
 use super::body::{Body, Events};
+use super::cursors::Paging;
 use super::headers::Accepts;
 use super::request_states::{Opened, RequestStates};
-use super::task_ids::{self, TaskIds};
+use super::task_ids::{self, TaskIds, is_about_task};
 use super::task_listens::{Listening, Named};
 use super::{Front, events, reply};
 use crate::backends::Served;
@@ -44,12 +45,18 @@ pub async fn relay(
     if message.envelope().kind() != Kind::Request {
         return reply::accepted();
     }
-    if let Some(refused) = refuse_task(&message) {
+    if let Some(refused) = task_ids::refuse(&message) {
         return refused;
     }
+    let request = Message::new(message.bytes(), message.envelope());
+    let paging = Paging::of(&front.members, served, &principal, request);
+    let message = match paging.as_ref().map(|paging| paging.open(message.clone())).transpose() {
+        Ok(opened) => opened.unwrap_or(message),
+        Err(refused) => return reply::json(refused),
+    };
     let id = message.id().map(Bytes::copy_from_slice).unwrap_or_default();
     let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
-    let mut attempt = 1;
+    let (mut attempt, mut paging) = (1, paging);
     loop {
         let (lane, exchanged) = match begin(front, served, &principal, message.clone()).await {
             Ok(Ok(begun)) => begun,
@@ -67,11 +74,12 @@ pub async fn relay(
         let backend = served.name().as_str().to_owned();
         let (id, principal) = (id.clone(), principal.clone());
         let seals = Seals { states: front.request_states.clone(), tasks: front.task_ids.clone() };
-        let mut call = Call { backend, id, principal, seals, lane, exchanged, endless };
+        let mut call = Call { backend, id, principal, seals, lane, exchanged, paging, endless };
         let first = call.first(accepts, front).await;
         if attempt == 1 && first.as_ref().is_some_and(was_not_executed) {
             attempt += 1;
             call.lane.closed().await;
+            paging = call.paging;
             continue;
         }
         if matches!(first, Some(Some(_))) {
@@ -95,20 +103,6 @@ fn is_session_lost(heard: &Option<Heard>) -> bool {
     let lost = || serde_json::from_slice::<serde_json::Value>(message).ok();
     message.len() < SESSION_LOST_LEN_MAX
         && lost().is_some_and(|answer| answer["error"]["data"]["reason"] == "session_lost")
-}
-
-/// Tasks are for those who know of them: whoever does not say so on the very request has none.
-fn refuse_task(message: &McpMessage) -> Option<Response<Body>> {
-    let request = Message::new(message.bytes(), message.envelope());
-    if !is_about_task(request) || ClientCapabilities::of_modern(request).tasks {
-        return None;
-    }
-    let answer = bridge_failure::missing_capability(&request.id(), &capabilities::required_tasks());
-    Some(reply::json_with_status(StatusCode::BAD_REQUEST, answer))
-}
-
-fn is_about_task(request: Message<'_>) -> bool {
-    matches!(request.method(), methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL)
 }
 
 /// The node on which the call waits that a request goes on with, or the tasks that it is about, if that is
@@ -223,6 +217,8 @@ struct Call {
     seals: Seals,
     lane: LegacyLane,
     exchanged: Listening,
+    /// It is for a page of a list.
+    paging: Option<Paging>,
     /// A subscription: it lasts until somebody ends it.
     endless: bool,
 }
@@ -260,7 +256,10 @@ impl Call {
     /// The answer and its status.
     fn last_word(&self, heard: Option<Heard>) -> (u16, Bytes) {
         match heard {
-            Some(Heard::Answer { status, message }) => (status, message),
+            Some(Heard::Answer { status, message }) => match &self.paging {
+                None => (status, message),
+                Some(paging) => (status, self.or_failure(paging.seal(message))),
+            },
             Some(Heard::Suspended(asked)) => {
                 let (lane, state) = (self.lane.clone(), asked.state.clone());
                 let sealed = self.seals.states.seal(&self.principal, &self.backend, lane, state);
@@ -283,10 +282,11 @@ impl Call {
     }
 
     fn sealed(&self, sealed: Result<String, GatewayError>, answer: impl FnOnce(&str) -> Bytes) -> Bytes {
-        match sealed {
-            Ok(sealed) => answer(&sealed),
-            Err(error) => failure::message(&self.id, &self.backend, &error).into(),
-        }
+        self.or_failure(sealed.map(|sealed| answer(&sealed)))
+    }
+
+    fn or_failure(&self, answer: Result<Bytes, GatewayError>) -> Bytes {
+        answer.unwrap_or_else(|error| failure::message(&self.id, &self.backend, &error).into())
     }
 
     fn stream(self, first: Option<Bytes>, front: &Front) -> Response<Body> {

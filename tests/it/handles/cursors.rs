@@ -69,3 +69,44 @@ async fn a_cursor_is_for_who_got_it_where_it_was_given() -> Result<()> {
     assert_eq!(alice.told("/mcp?tags=many", "tools/list", at(&cursor)).await?, elsewhere);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_a_handshake_server_is_for_who_got_it() -> Result<()> {
+    let cluster = Cluster::start(1);
+    let options = ["--era", "legacy", "--page-size", "7"];
+    cluster.apply(&[stdio("paged", &options), stdio("other", &options)]);
+    let node = &cluster.nodes[0];
+    let envoy = Envoy::of(node)?;
+    let alice = Person { envoy: &envoy, node, name: "alice" };
+    let able = |capabilities: Value, cursor: &str| {
+        json!({ "cursor": cursor, "_meta": { "io.modelcontextprotocol/clientCapabilities": capabilities } })
+    };
+    let at = |cursor: &str| able(json!({}), cursor);
+    let mut page = alice.result("/mcp/paged", "tools/list", at_start(json!({}))).await?;
+    let cursor = page["nextCursor"].as_str().context("a cursor")?.to_owned();
+    let mut all: Vec<String> = names(&page).collect();
+    while let Some(next) = page["nextCursor"].as_str().map(str::to_owned) {
+        page = alice.result("/mcp/paged", "tools/list", at(&next)).await?;
+        all.extend(names(&page));
+    }
+    assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "no tool comes twice");
+    assert!(all.len() > 14, "{all:?}");
+
+    let unknown = alice.told("/mcp/paged", "tools/list", at("from-7")).await?;
+    assert!(unknown.0 == 200 && unknown.1.contains("-32602"), "{unknown:?}");
+    for spoilt in spoilt(&cursor) {
+        assert_eq!(alice.told("/mcp/paged", "tools/list", at(&spoilt)).await?, unknown, "{spoilt}");
+    }
+    for thief in [alice.called("bob"), alice.called("anon")] {
+        assert_eq!(thief.told("/mcp/paged", "tools/list", at(&cursor)).await?, unknown, "{}", thief.name);
+    }
+    assert_eq!(alice.told("/mcp/other", "tools/list", at(&cursor)).await?, unknown);
+    assert_eq!(alice.told("/mcp/paged", "prompts/list", at(&cursor)).await?, unknown);
+    let more = able(json!({ "sampling": {} }), &cursor);
+    assert_eq!(alice.told("/mcp/paged", "tools/list", more).await?, unknown, "it may list something else");
+    Ok(())
+}
+
+fn at_start(capabilities: Value) -> Value {
+    json!({ "_meta": { "io.modelcontextprotocol/clientCapabilities": capabilities } })
+}

@@ -1,4 +1,4 @@
-//! Names of tasks at the endpoint of all backends.
+//! Names of tasks: at the endpoint of all backends, and at those of single ones.
 
 use anyhow::{Context, Result, ensure};
 use omcp_tests::harness::Cluster;
@@ -16,8 +16,35 @@ fn able(mut params: Value) -> Value {
     params
 }
 
+/// Makes a task with `tool` at `path`, and looks for anybody else who can do something with it.
+async fn is_hers_alone(alice: Person<'_>, path: &str, elsewhere: &str, tool: &str) -> Result<()> {
+    let slow = json!({ "name": tool, "arguments": { "seconds": 60 } });
+    let made = alice.result(path, "tools/call", able(slow)).await?;
+    let task = made["taskId"].as_str().with_context(|| made.to_string())?;
+    ensure!(task.starts_with("g1."), "{made}");
+    let about = |task: &str| able(json!({ "taskId": task, "inputResponses": {} }));
+    let told = alice.result(path, "tasks/get", about(task)).await?;
+    assert_eq!((&told["taskId"], &told["status"]), (&json!(task), &json!("working")), "{path} {tool}");
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let unknown = alice.told(path, method, about("unknown")).await?;
+        ensure!(unknown.0 == 200 && unknown.1.contains("-32602"), "{path} {tool}: {unknown:?}");
+        for spoilt in spoilt(task) {
+            assert_eq!(alice.told(path, method, about(&spoilt)).await?, unknown, "{method} {spoilt}");
+        }
+        for thief in [alice.called("bob"), alice.called("anon")] {
+            assert_eq!(thief.told(path, method, about(task)).await?, unknown, "{method} {}", thief.name);
+        }
+        let unknown = alice.told(elsewhere, method, about("unknown")).await?;
+        assert_eq!(alice.told(elsewhere, method, about(task)).await?, unknown, "{method} {elsewhere}");
+    }
+    let told = alice.result(path, "tasks/get", about(task)).await?;
+    assert_eq!(told["status"], "working", "{path} {tool}: no stranger has cancelled it");
+    alice.result(path, "tasks/cancel", about(task)).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_of_a_backend_is_for_who_made_it_where_it_was_made() -> Result<()> {
+async fn a_task_is_for_who_made_it_where_it_was_made() -> Result<()> {
     let (cluster, server) = (Cluster::start(1), Server::http(&[]));
     let tagged = |mut backend: Value| {
         backend["tags"] = json!(["all"]);
@@ -33,32 +60,10 @@ async fn a_task_of_a_backend_is_for_who_made_it_where_it_was_made() -> Result<()
     let envoy = Envoy::of(node)?;
     let alice = Person { envoy: &envoy, node, name: "alice" };
     for backend in ["remote", "modern", "legacy"] {
-        let slow = json!({ "name": format!("{backend}__slow_compute"), "arguments": { "seconds": 60 } });
-        let made = alice.result("/mcp", "tools/call", able(slow)).await?;
-        let task = made["taskId"].as_str().with_context(|| made.to_string())?;
-        ensure!(!task.contains(backend), "{made}");
-        let about = |task: &str| able(json!({ "taskId": task, "inputResponses": {} }));
-        let told = alice.result("/mcp", "tasks/get", about(task)).await?;
-        assert_eq!((&told["taskId"], &told["status"]), (&json!(task), &json!("working")), "{backend}");
-        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-            for path in ["/mcp", "/mcp?tags=all"] {
-                let unknown = alice.told(path, method, about("unknown")).await?;
-                ensure!(unknown.0 == 200 && unknown.1.contains("-32602"), "{backend}: {unknown:?}");
-                for spoilt in spoilt(task) {
-                    assert_eq!(alice.told(path, method, about(&spoilt)).await?, unknown, "{method} {spoilt}");
-                }
-                for thief in [alice.called("bob"), alice.called("anon")] {
-                    assert_eq!(thief.told(path, method, about(task)).await?, unknown, "{method} {}", thief.name);
-                }
-            }
-            let unknown = alice.told("/mcp?tags=all", method, about("unknown")).await?;
-            assert_eq!(alice.told("/mcp?tags=all", method, about(task)).await?, unknown, "{method} elsewhere");
-        }
-        let told = alice.result("/mcp", "tasks/get", about(task)).await?;
-        assert_eq!(told["status"], "working", "{backend}: no stranger has cancelled it");
-        alice.result("/mcp", "tasks/cancel", about(task)).await?;
+        is_hers_alone(alice, "/mcp", "/mcp?tags=all", &format!("{backend}__slow_compute")).await?;
     }
-    Ok(())
+    is_hers_alone(alice, "/mcp/modern", "/mcp/legacy", "slow_compute").await?;
+    is_hers_alone(alice, "/mcp/legacy", "/mcp/modern", "slow_compute").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
