@@ -32,15 +32,13 @@ pub enum Purpose {
     Task = 3,
     /// `cursor`.
     Cursor = 4,
-    /// Ids of server-sent events.
-    Event = 5,
 }
 
 impl Purpose {
     /// Longest token for it, bytes of its text.
     pub const fn len_max(self) -> usize {
         match self {
-            Self::Session | Self::Task | Self::Event => TOKEN_LEN_MAX,
+            Self::Session | Self::Task => TOKEN_LEN_MAX,
             Self::RequestState | Self::Cursor => LONG_TOKEN_LEN_MAX,
         }
     }

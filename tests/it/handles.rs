@@ -2,6 +2,7 @@
 //! answered as one that never was, byte for byte.
 
 mod cursors;
+mod events;
 mod states;
 mod tasks;
 

@@ -221,13 +221,18 @@ impl LegacyLane {
     /// Whether something is under way that comes to an end by itself.
     pub fn has_calls(&self) -> bool {
         let queued = matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty());
-        queued || !self.calls.is_empty() || self.tasks.values().any(Handed::is_open)
+        queued || !self.calls.is_empty() || self.has_tasks()
     }
 
-    /// Whether a call is open about which the server may ask something. What a task asks names the task.
+    /// Whether a call is open about which the server may ask something.
     pub fn may_be_asked(&self) -> bool {
         self.calls.values().any(|call| call.interactive)
             || matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty())
+    }
+
+    /// Whether a task is open about which the server may ask something. What it asks should name the task.
+    pub fn has_tasks(&self) -> bool {
+        self.tasks.values().any(Handed::is_open)
     }
 
     /// A client's request. `resume` is its `requestState`, opened by the driver.

@@ -9,8 +9,7 @@ static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
     Keyring::new(Key::new(KeyId(1), &[1; KEY_LEN]), vec![Key::new(KeyId(2), &[2; KEY_LEN])])
 });
 
-const PURPOSES: [Purpose; 5] =
-    [Purpose::Session, Purpose::RequestState, Purpose::Task, Purpose::Cursor, Purpose::Event];
+const PURPOSES: [Purpose; 4] = [Purpose::Session, Purpose::RequestState, Purpose::Task, Purpose::Cursor];
 
 /// Takes the input for a token, for changes to a good one, and for what to seal.
 ///

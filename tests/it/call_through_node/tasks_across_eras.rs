@@ -181,6 +181,33 @@ async fn a_stateless_client_hears_of_the_tasks_of_a_handshake_backend() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_task_of_a_client_without_a_name_has_its_lane_to_itself() -> Result<()> {
+    let house = House::build();
+    let client = Able::at(&house, "legacy-stdio");
+    let pid = async || {
+        let told = client.request("tools/call", json!({ "name": "pid", "arguments": {} })).await?;
+        told["content"][0]["text"].as_str().map(str::to_owned).context("a process")
+    };
+    let first = pid().await?;
+    assert_eq!(pid().await?, first, "lanes that are free are used");
+    let task = client.begin("slow_compute", json!({ "seconds": 60 })).await?;
+    let second = pid().await?;
+    assert_ne!(second, first, "a question of the task could reach somebody else");
+    client.request("tasks/cancel", json!({ "taskId": task })).await?;
+    wait::until("the lane to be free", async || {
+        let found = pid().await.map_err(|error| format!("{error:#}"))?;
+        holds(found == first, found)
+    })
+    .await;
+    // More tasks than may keep lanes leave some to take turns.
+    for _ in 0..10 {
+        client.begin("slow_compute", json!({ "seconds": 60 })).await?;
+    }
+    pid().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_listen_hears_of_tasks_on_several_lanes() -> Result<()> {
     let house = House::build();
     let client = Able::at(&house, "legacy-stdio");
