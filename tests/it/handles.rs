@@ -28,8 +28,7 @@ impl<'a> Person<'a> {
 
     /// The answer to a request as it comes: every request has the same id.
     async fn told(&self, path: &str, method: &str, params: Value) -> Result<(u16, String)> {
-        let message =
-            json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": with_envelope(params) });
+        let message = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": with_envelope(params) });
         let headers = headers_of(&message);
         let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<_> = JSON.into_iter().chain(headers).collect();

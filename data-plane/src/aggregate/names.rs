@@ -47,11 +47,7 @@ impl Names {
     ///
     /// # Errors
     /// Nobody's, or not certainly one backend's.
-    pub fn owner<'v>(
-        &self,
-        view: &'v View,
-        address: &Address,
-    ) -> Result<(&'v BackendName, String), Unowned> {
+    pub fn owner<'v>(&self, view: &'v View, address: &Address) -> Result<(&'v BackendName, String), Unowned> {
         if address.subject != Subject::Task {
             return view.owner(address.subject, &address.text);
         }
@@ -84,7 +80,9 @@ impl TaskNames for Names {
         }
         let sealed = self.handles.seal_task(&task, ttl_ms);
         let name = sealed
-            .inspect_err(|error| tracing::debug!(backend = task.backend, error = %error.chain(), "a task has no name"))
+            .inspect_err(
+                |error| tracing::debug!(backend = task.backend, error = %error.chain(), "a task has no name"),
+            )
             .ok()?;
         self.lock().remember(task, name.clone());
         Some(name)

@@ -56,7 +56,7 @@ pub async fn relay(
     };
     let id = message.id().map(Bytes::copy_from_slice).unwrap_or_default();
     let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
-    let (mut attempt, mut paging) = (1, paging);
+    let mut attempt = 1;
     loop {
         let (lane, exchanged) = match begin(front, served, &principal, message.clone()).await {
             Ok(Ok(begun)) => begun,
@@ -72,14 +72,13 @@ pub async fn relay(
             }
         };
         let backend = served.name().as_str().to_owned();
-        let (id, principal) = (id.clone(), principal.clone());
+        let (id, principal, paging) = (id.clone(), principal.clone(), paging.clone());
         let seals = Seals { states: front.request_states.clone(), tasks: front.task_ids.clone() };
         let mut call = Call { backend, id, principal, seals, lane, exchanged, paging, endless };
         let first = call.first(accepts, front).await;
         if attempt == 1 && first.as_ref().is_some_and(was_not_executed) {
             attempt += 1;
             call.lane.closed().await;
-            paging = call.paging;
             continue;
         }
         if matches!(first, Some(Some(_))) {

@@ -21,6 +21,7 @@ use crate::members::Members;
 use crate::members::keys::CURSOR_LIFETIME;
 
 /// One request for a page of a list.
+#[derive(Clone)]
 pub struct Paging {
     members: Arc<Members>,
     backend: String,
@@ -121,7 +122,8 @@ mod tests {
         assert_eq!(sent(&tools, cursor).unwrap(), "theirs");
         assert_eq!(sent(&tools, &json!(null)).unwrap(), json!(null));
         let unknown = sent(&tools, &json!("theirs")).unwrap_err();
-        for (who, backend, scope) in [("bob", "b", [1; 16]), ("alice", "c", [1; 16]), ("alice", "b", [2; 16])] {
+        for (who, backend, scope) in [("bob", "b", [1; 16]), ("alice", "c", [1; 16]), ("alice", "b", [2; 16])]
+        {
             assert_eq!(sent(&paging(&members, who, backend, scope), cursor).unwrap_err(), unknown, "{who}");
         }
         let last = Bytes::from(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);

@@ -335,7 +335,10 @@ mod tests {
     fn a_task_that_cannot_be_named_is_no_answer() {
         let long = json!({ "jsonrpc": "2.0", "id": 1, "result": { "taskId": "0123456789" } });
         let error = pass("tools/call", long).unwrap();
-        assert_eq!((&error["id"], &error["error"]["data"]["reason"]), (&json!(1), &json!("protocol_violation")));
+        assert_eq!(
+            (&error["id"], &error["error"]["data"]["reason"]),
+            (&json!(1), &json!("protocol_violation"))
+        );
         let told = notification("notifications/tasks", json!({ "taskId": "0123456789" }));
         assert_eq!(told, Some(json!({ "taskId": "" })));
     }
@@ -359,7 +362,8 @@ mod tests {
         let asked = json!({ "jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {
             "mode": "url", "message": "m", "url": "https://x", "elicitationId": "e", "_meta": { "progressToken": 5 } } });
         let owned = Owned::scan(asked.to_string()).unwrap();
-        let question = Passage { backend: "b", method: "tools/call", tasks: &Plain }.question(owned.lend(), "p.1");
+        let question =
+            Passage { backend: "b", method: "tools/call", tasks: &Plain }.question(owned.lend(), "p.1");
         assert_eq!(
             serde_json::from_slice::<Value>(&question).unwrap(),
             json!({ "jsonrpc": "2.0", "id": "p.1", "method": "elicitation/create", "params": {

@@ -76,7 +76,8 @@ impl Filter {
 /// The strings in the member `name`, sorted and without repetition.
 fn texts(raw: &[u8], name: &str, most: usize) -> Vec<String> {
     let list = member(raw, 0..raw.len(), name).filter(|at| raw[at.start] == b'[');
-    let texts = list.into_iter().flat_map(|list| elements(raw, list)).filter_map(|at| crate::json::text(&raw[at]));
+    let texts =
+        list.into_iter().flat_map(|list| elements(raw, list)).filter_map(|at| crate::json::text(&raw[at]));
     let mut texts: Vec<String> = texts.take(most).map(|text| text.into_owned()).collect();
     texts.sort_unstable();
     texts.dedup();
@@ -108,7 +109,10 @@ mod tests {
         let asked = br#"{"toolsListChanged":true,"promptsListChanged":false,"resourcesListChanged":true,
             "resourceSubscriptions":["b","a","a",5],"taskIds":["t","s","t",{}],"unknown":true}"#;
         let filter = Filter::parse(asked);
-        assert_eq!((&filter.uris[..], &filter.tasks[..]), (&["a", "b"].map(String::from)[..], &["s", "t"].map(String::from)[..]));
+        assert_eq!(
+            (&filter.uris[..], &filter.tasks[..]),
+            (&["a", "b"].map(String::from)[..], &["s", "t"].map(String::from)[..])
+        );
         assert_eq!(Filter::parse(&filter.to_json()), filter);
         let all = ServerTraits { tools_changed: true, subscribe: true, ..ServerTraits::default() };
         let offered = filter.clone().offered_by(all);

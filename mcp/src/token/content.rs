@@ -104,9 +104,7 @@ impl RequestState {
         match self {
             Self::Kept { owner, id } => [&b"k"[..], owner.as_bytes(), id].concat(),
             Self::Resend { request } => [&b"r"[..], request.as_bytes()].concat(),
-            Self::Upstream { request, state } => {
-                [&b"u"[..], request.as_bytes(), state.as_bytes()].concat()
-            }
+            Self::Upstream { request, state } => [&b"u"[..], request.as_bytes(), state.as_bytes()].concat(),
         }
     }
 

@@ -105,7 +105,13 @@ fn question() -> impl Strategy<Value = String> {
 }
 
 fn notice() -> impl Strategy<Value = String> {
-    let status = prop_oneof![Just("working"), Just("input_required"), Just("completed"), Just("failed"), Just("cancelled")];
+    let status = prop_oneof![
+        Just("working"),
+        Just("input_required"),
+        Just("completed"),
+        Just("failed"),
+        Just("cancelled")
+    ];
     let news = status.prop_map(|status| {
         format!(r#"{{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{{"taskId":"T","status":"{status}"}}}}"#)
     });

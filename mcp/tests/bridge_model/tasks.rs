@@ -195,8 +195,7 @@ impl House {
         let number = self.clients[at].task.expect("a task");
         let here = BTreeMap::from([(number, format!("task {number}"))]);
         let params = json!({ "notifications": { "taskIds": [format!("task {number}")] }, "_meta": meta() });
-        let request =
-            json!({ "jsonrpc": "2.0", "id": self.numbers, "method": "subscriptions/listen", "params": params });
+        let request = json!({ "jsonrpc": "2.0", "id": self.numbers, "method": "subscriptions/listen", "params": params });
         self.listens.insert(exchange, at);
         let resume = Resume::Tasks(HeardTasks { here, elsewhere: vec![] });
         self.lane.request(exchange, scan(&request).lend(), resume);
@@ -295,7 +294,8 @@ impl House {
     }
 
     fn announce(&mut self, at: usize) {
-        let told = json!({ "jsonrpc": "2.0", "method": "notifications/tasks/status", "params": self.tell(at) });
+        let told =
+            json!({ "jsonrpc": "2.0", "method": "notifications/tasks/status", "params": self.tell(at) });
         self.down.push_back(told);
     }
 
@@ -387,13 +387,19 @@ impl House {
         if told["method"] == "notifications/subscriptions/acknowledged" {
             return assert_eq!(told["params"]["notifications"], json!({ "taskIds": [name] }));
         }
-        assert_eq!((&told["method"], &told["params"]["taskId"]), (&json!("notifications/tasks"), &json!(name)));
+        assert_eq!(
+            (&told["method"], &told["params"]["taskId"]),
+            (&json!("notifications/tasks"), &json!(name))
+        );
         let heard = &told["params"];
         match heard["status"].as_str().expect("a status") {
             "working" => assert_eq!(heard.get("inputRequests"), None),
             "input_required" => {
                 let asked = heard["inputRequests"].as_object().expect("questions");
-                assert!(!asked.is_empty() && asked.keys().all(|key| !client.answered.contains(key)), "{told}");
+                assert!(
+                    !asked.is_empty() && asked.keys().all(|key| !client.answered.contains(key)),
+                    "{told}"
+                );
             }
             "completed" => assert_eq!(heard["result"]["task"], at),
             "failed" => assert_eq!(heard["error"]["code"], -32000),

@@ -131,7 +131,8 @@ async fn tasks_are_listened_to_at_their_owners() -> Result<()> {
     let meta = json!({ "io.modelcontextprotocol/clientCapabilities": able });
     let mut open = Vec::new();
     for backend in ["http", "modern-stdio", "legacy-stdio", "legacy-http"] {
-        let slow = json!({ "name": tool(backend, "slow_compute"), "arguments": { "seconds": 3 }, "_meta": meta });
+        let slow =
+            json!({ "name": tool(backend, "slow_compute"), "arguments": { "seconds": 3 }, "_meta": meta });
         let made = client.request("tools/call", slow).await?;
         open.push(made["taskId"].as_str().unwrap_or_default().to_owned());
     }

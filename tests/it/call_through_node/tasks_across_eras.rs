@@ -213,7 +213,8 @@ async fn one_listen_hears_of_tasks_on_several_lanes() -> Result<()> {
     let client = Able::at(&house, "legacy-stdio");
     let here = client.begin("slow_compute", json!({ "seconds": 4 })).await?;
     // A call that may be asked something has its lane to itself until it is answered.
-    let held = client.request("tools/call", json!({ "name": "test_elicitation", "arguments": { "message": "?" } }));
+    let held =
+        client.request("tools/call", json!({ "name": "test_elicitation", "arguments": { "message": "?" } }));
     ensure!(held.await?["resultType"] == "input_required");
     let elsewhere = client.begin("slow_compute", json!({ "seconds": 4 })).await?;
     let mut both = [here, elsewhere];

@@ -23,7 +23,8 @@ fn names(list: &Value) -> impl Iterator<Item = String> {
 /// The first page, when it is not the only one.
 async fn first_page(client: &Person<'_>, path: &str) -> Value {
     wait::until("more than one page", async || {
-        let list = client.result(path, "tools/list", json!({})).await.map_err(|error| format!("{error:#}"))?;
+        let list =
+            client.result(path, "tools/list", json!({})).await.map_err(|error| format!("{error:#}"))?;
         let whole = list["nextCursor"].is_string() && list["_meta"].get(crate::aggregate::PARTIAL).is_none();
         holds(whole, format!("{} tools", names(&list).count())).map(|()| list)
     })
@@ -78,9 +79,7 @@ async fn a_cursor_of_a_handshake_server_is_for_who_got_it() -> Result<()> {
     let node = &cluster.nodes[0];
     let envoy = Envoy::of(node)?;
     let alice = Person { envoy: &envoy, node, name: "alice" };
-    let able = |capabilities: Value, cursor: &str| {
-        json!({ "cursor": cursor, "_meta": { "io.modelcontextprotocol/clientCapabilities": capabilities } })
-    };
+    let able = |capabilities: Value, cursor: &str| json!({ "cursor": cursor, "_meta": { "io.modelcontextprotocol/clientCapabilities": capabilities } });
     let at = |cursor: &str| able(json!({}), cursor);
     let mut page = alice.result("/mcp/paged", "tools/list", at_start(json!({}))).await?;
     let cursor = page["nextCursor"].as_str().context("a cursor")?.to_owned();

@@ -12,7 +12,8 @@ async fn an_event_of_another_session_is_not_found() -> Result<()> {
     cluster.apply(&[stdio("both", &[])]);
     let url = cluster.nodes[0].endpoint("both");
     let (owner, thief) = (Legacy::connect(&url).await?, Legacy::connect(&url).await?);
-    let params = json!({ "name": "progress", "arguments": { "steps": 3 }, "_meta": { "progressToken": "t" } });
+    let params =
+        json!({ "name": "progress", "arguments": { "steps": 3 }, "_meta": { "progressToken": "t" } });
     let mut exchange = owner.open_as(json!("hers"), "tools/call", params).await?;
     let first = exchange.next().await?.context("progress")?;
     assert_eq!(first["method"], "notifications/progress", "{first}");

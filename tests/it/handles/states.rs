@@ -34,7 +34,11 @@ async fn a_state_is_for_who_got_it_where_it_was_given() -> Result<()> {
         let unknown = alice.told(path, "tools/call", again(TOOL, "unknown")).await?;
         ensure!(unknown.0 == 200 && unknown.1.contains("invalid_request_state"), "{path}: {unknown:?}");
         for spoilt in spoilt(state) {
-            assert_eq!(alice.told(path, "tools/call", again(TOOL, &spoilt)).await?, unknown, "{path} {spoilt}");
+            assert_eq!(
+                alice.told(path, "tools/call", again(TOOL, &spoilt)).await?,
+                unknown,
+                "{path} {spoilt}"
+            );
         }
         for thief in [alice.called("bob"), alice.called("anon")] {
             assert_eq!(thief.told(path, "tools/call", again(TOOL, state)).await?, unknown, "{}", thief.name);

@@ -37,8 +37,7 @@ impl Way {
         let Ok(envelope) = Envelope::scan(&message, &ScanLimits::default()) else {
             return message;
         };
-        let passage =
-            Passage { backend: self.backend.as_str(), method: &self.method, tasks: &*self.names };
+        let passage = Passage { backend: self.backend.as_str(), method: &self.method, tasks: &*self.names };
         passage.message(Message::new(&message, &envelope)).unwrap_or(message)
     }
 }

@@ -41,12 +41,15 @@ fn a_state_comes_back_with_its_request() {
         house.of(who, "tools/call", params)
     };
     let long = "s".repeat(20_000);
-    let given = result(&call("alice", "m", json!(null)), json!({ "requestState": long, "inputRequests": {} }));
+    let given =
+        result(&call("alice", "m", json!(null)), json!({ "requestState": long, "inputRequests": {} }));
     let state = &given["requestState"];
     assert_eq!(sent(&mut call("alice", "m", state.clone())).unwrap()["requestState"], long);
     let unknown = sent(&mut call("alice", "m", json!("unknown"))).unwrap_err();
     assert_eq!(unknown["error"]["data"]["reason"], "invalid_request_state");
-    for mut foreign in [call("bob", "m", state.clone()), call("alice", "n", state.clone()), call("alice", "m", json!(1))] {
+    for mut foreign in
+        [call("bob", "m", state.clone()), call("alice", "n", state.clone()), call("alice", "m", json!(1))]
+    {
         assert_eq!(sent(&mut foreign).unwrap_err(), unknown);
     }
     let other = house.of("alice", "tools/list", json!({ "requestState": "theirs" }));
@@ -56,7 +59,10 @@ fn a_state_comes_back_with_its_request() {
 #[test]
 fn a_task_has_the_name_that_its_client_knows() {
     let house = House::build();
-    let made = result(&house.of("alice", "tools/call", json!({ "name": "t" })), json!({ "taskId": "T", "ttlMs": 60_000 }));
+    let made = result(
+        &house.of("alice", "tools/call", json!({ "name": "t" })),
+        json!({ "taskId": "T", "ttlMs": 60_000 }),
+    );
     let name = made["taskId"].as_str().unwrap();
     assert_ne!(name, "T");
     let mut look = house.of("alice", "tasks/get", json!({ "taskId": name }));
@@ -66,7 +72,10 @@ fn a_task_has_the_name_that_its_client_knows() {
         let refusal = sent(&mut house.of(who, "tasks/get", json!({ "taskId": id }))).unwrap_err();
         assert_eq!(refusal, read(&unknown_task(b"1")), "{who} {id}");
     }
-    let gone = result(&house.of("alice", "tools/call", json!({ "name": "t" })), json!({ "taskId": "T", "ttlMs": 0 }));
+    let gone = result(
+        &house.of("alice", "tools/call", json!({ "name": "t" })),
+        json!({ "taskId": "T", "ttlMs": 0 }),
+    );
     assert!(sent(&mut house.of("alice", "tasks/get", json!({ "taskId": gone["taskId"] }))).is_err());
     let long = house.of("alice", "tools/call", json!({ "name": "t" }));
     let said = json!({ "jsonrpc": "2.0", "id": 9, "result": { "taskId": "t".repeat(8_000) } });
@@ -83,7 +92,10 @@ fn a_listen_names_the_tasks_of_its_client() {
     let (own, foreign) = (task("alice", "T"), task("bob", "U"));
     let named = json!({ "notifications": { "taskIds": [own, foreign, "V", 5], "toolsListChanged": true } });
     let mut listen = house.of("alice", "subscriptions/listen", named);
-    assert_eq!(sent(&mut listen).unwrap()["notifications"], json!({ "taskIds": ["T"], "toolsListChanged": true }));
+    assert_eq!(
+        sent(&mut listen).unwrap()["notifications"],
+        json!({ "taskIds": ["T"], "toolsListChanged": true })
+    );
     let news = |method: &str, params: Value| {
         told(&listen, json!({ "jsonrpc": "2.0", "method": method, "params": params }))["params"].take()
     };

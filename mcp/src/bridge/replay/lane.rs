@@ -3,10 +3,10 @@
 use super::checks::{Exchanges, Peer, Timers, message};
 use super::{Step, Transcript, steps};
 use crate::bridge::capabilities::ClientCapabilities;
+use crate::bridge::filter::Filter;
 use crate::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane};
 use crate::bridge::message::{Exchange, Message};
 use crate::bridge::state::{HeardTasks, Resume};
-use crate::bridge::filter::Filter;
 use crate::envelope::Kind;
 use crate::{json, methods};
 
