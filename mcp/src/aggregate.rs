@@ -2,7 +2,8 @@
 //!
 //! In reading order:
 //!
-//! - [`names`], [`uris`], [`ids`]: what a backend calls something, and what clients of the aggregate call it
+//! - [`names`], [`uris`], [`ids`], [`tasks`]: what a backend calls something, and what clients of the aggregate
+//!   call it
 //! - [`list`]: the four kinds of list
 //! - [`item`]: one entry of a list, as clients see it
 //! - [`source`]: what one backend said of itself and its lists
@@ -24,4 +25,5 @@ pub mod page;
 pub mod replay;
 pub mod source;
 pub mod statement;
+pub mod tasks;
 pub mod uris;

@@ -16,8 +16,10 @@ pub mod replay;
 
 pub use keyring::{KEY_LEN, Key, KeyId, Keyring, NONCE_LEN};
 
-/// Longest token, bytes of its text: it has to fit into a header beside others.
+/// Longest token of those that ride in a header, bytes of its text: it has to fit there beside others.
 pub const TOKEN_LEN_MAX: usize = 4 * 1024;
+/// Longest of the others: what a server says in it is its own affair.
+pub const LONG_TOKEN_LEN_MAX: usize = 256 * 1024;
 
 /// What a token is for. One of one purpose is none of another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,8 +32,16 @@ pub enum Purpose {
     Task = 3,
     /// `cursor`.
     Cursor = 4,
-    /// Ids of server-sent events.
-    Event = 5,
+}
+
+impl Purpose {
+    /// Longest token for it, bytes of its text.
+    pub const fn len_max(self) -> usize {
+        match self {
+            Self::Session | Self::Task => TOKEN_LEN_MAX,
+            Self::RequestState | Self::Cursor => LONG_TOKEN_LEN_MAX,
+        }
+    }
 }
 
 /// Where and for whom a token is good.

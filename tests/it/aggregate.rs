@@ -15,7 +15,7 @@ use omcp_tests::harness::wait::{self, holds};
 use serde_json::{Value, json};
 
 /// `_meta` key of what a list lacks.
-const PARTIAL: &str = "open-mcp-gateway/partial";
+pub const PARTIAL: &str = "open-mcp-gateway/partial";
 
 /// One node in front of the fixture server, reached in every way.
 struct House {
@@ -63,7 +63,7 @@ fn tagged(mut backend: Value, tags: &[&str]) -> Value {
 }
 
 /// Waits until the tools of exactly these backends are listed, and as they are now.
-async fn listed(url: &str, backends: &[&str]) -> Vec<String> {
+pub async fn listed(url: &str, backends: &[&str]) -> Vec<String> {
     let client = Modern::new(url);
     wait::until("all backends to be listed", async || {
         let list = client.request("tools/list", json!({})).await.map_err(|error| format!("{error:#}"))?;

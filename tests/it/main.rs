@@ -18,6 +18,8 @@ mod apply_reaches_node;
 mod call_through_node;
 /// One control plane, three nodes, twenty backends: what may be killed and edited meanwhile.
 mod fleet;
+/// What clients carry is good for one principal at one endpoint.
+mod handles;
 /// AWS Lambda functions behind a node.
 mod lambda;
 /// A node without its control plane.

@@ -100,6 +100,7 @@ impl<L> Asks<L> {
 
 #[cfg(test)]
 mod tests {
+    use omcp_mcp::aggregate::tasks::{OwnedTask, TaskNames};
     use serde_json::{Value, json};
 
     use super::*;
@@ -112,13 +113,24 @@ mod tests {
         serde_json::from_slice(message.bytes()).unwrap()
     }
 
+    struct Nameless;
+
+    impl TaskNames for Nameless {
+        fn name(&self, _: OwnedTask, _: u64) -> Option<String> {
+            None
+        }
+    }
+
+    fn from(backend: &str) -> Passage<'_> {
+        Passage { backend, method: "", tasks: &Nameless }
+    }
+
     #[test]
     fn questions_of_several_backends_do_not_clash() {
         let asks = Asks::<()>::new("p".to_owned());
         let asked = message(json!({ "jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {
             "message": "m", "_meta": { "progressToken": 7 } } }));
-        let ask =
-            |backend| read(&asks.ask(Weak::new(), Passage { backend, method: "" }, &asked))["id"].clone();
+        let ask = |backend| read(&asks.ask(Weak::new(), from(backend), &asked))["id"].clone();
         let (first, second) = (ask("a"), ask("b"));
         assert_ne!(first, second);
         let progress = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": second, "progress": 1 } });
@@ -141,7 +153,7 @@ mod tests {
         let asks = Asks::<()>::new("p".to_owned());
         let asked = message(json!({ "jsonrpc": "2.0", "id": 1, "method": "roots/list" }));
         for _ in 0..=ASKS_MAX {
-            asks.ask(Weak::new(), Passage { backend: "a", method: "" }, &asked);
+            asks.ask(Weak::new(), from("a"), &asked);
         }
         let answer = |id: &str| asks.answered(&message(json!({ "jsonrpc": "2.0", "id": id, "result": {} })));
         assert!(answer("p.1").is_none() && answer("p.2").is_some());

@@ -14,6 +14,7 @@ use omcp_mcp::methods;
 use tokio::sync::watch;
 
 use super::asks::Asks;
+use super::names::Names;
 use super::opening::{self, Hello, Opened};
 use crate::backends::Served;
 use crate::backends::lane::{Event, Sink};
@@ -26,6 +27,7 @@ const WAITING_MAX: usize = 64;
 pub struct Leg {
     served: Arc<Served>,
     asks: Arc<Asks<Leg>>,
+    names: Arc<Names>,
     state: Mutex<State>,
     closed: watch::Sender<bool>,
     this: Weak<Leg>,
@@ -56,11 +58,13 @@ impl Leg {
         served: Arc<Served>,
         hello: Arc<Hello>,
         asks: Arc<Asks<Leg>>,
+        names: Arc<Names>,
         general: Arc<dyn Sink>,
     ) -> Arc<Self> {
         let leg = Arc::new_cyclic(|this| Self {
             served,
             asks,
+            names,
             state: Mutex::new(State::Opening(Vec::new())),
             closed: watch::Sender::new(false),
             this: this.clone(),
@@ -232,7 +236,7 @@ impl Leg {
 
     /// A message of the backend as the client gets it; `None` if it gets none.
     fn translate(&self, message: McpMessage, method: &str) -> Option<McpMessage> {
-        let passage = Passage { backend: self.served.name().as_str(), method };
+        let passage = Passage { backend: self.served.name().as_str(), method, tasks: &*self.names };
         match (message.envelope().kind(), message.method()) {
             (Kind::Request, _) => Some(self.asks.ask(self.this.clone(), passage, &message)),
             (Kind::Notification, Some(methods::CANCELLED)) => self.asks.withdrawn(&self.this, &message),

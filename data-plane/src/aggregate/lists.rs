@@ -5,28 +5,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use omcp_mcp::aggregate::list::List;
-use omcp_mcp::aggregate::page::{Cursor, Frame};
+use omcp_mcp::aggregate::page::Frame;
+use omcp_mcp::bridge::failure::unknown_cursor;
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::refusal::{code, error_response};
 use omcp_mcp::revision::Era;
 use omcp_mcp::{compose, json};
 use serde_json::json;
 
+use super::handles::Handles;
 use super::view::View;
 use super::views::Views;
 
-/// The response to a list request.
-pub fn answer(views: &Views, view: &View, list: List, request: Message<'_>, to: Era) -> Bytes {
+/// The response to a list request. `handles` are the client's.
+pub fn answer(
+    views: &Views,
+    view: &View,
+    list: List,
+    request: Message<'_>,
+    to: Era,
+    handles: &Handles,
+) -> Bytes {
     let id = request.id();
     let cursor = match request.param("cursor").filter(|raw| *raw != b"null") {
         None => None,
-        Some(raw) => match json::text(raw).and_then(|text| Cursor::parse(&text, list)) {
+        Some(raw) => match json::text(raw).and_then(|text| handles.open_cursor(&text, list)) {
             Some(cursor) => Some(cursor),
-            None => return refusal(&id, "the cursor is none of this list"),
+            None => return unknown_cursor(&id),
         },
     };
     let Ok(page) = view.page(list, to, cursor.as_ref()) else {
-        return refusal(&id, "the list has changed since its last page: begin anew without a cursor");
+        let text = "the list has changed since its last page: begin anew without a cursor";
+        return error_response(&id, code::INVALID_PARAMS, text, None).into();
     };
     let state = State::of(views, view, list);
     if state.nobody_answers {
@@ -34,15 +44,16 @@ pub fn answer(views: &Views, view: &View, list: List, request: Message<'_>, to: 
         let text = "no backend could be reached yet, so nothing is known of what they list";
         return error_response(&id, code::INTERNAL_ERROR, text, Some(&data)).into();
     }
+    let next = match page.next.as_ref().map(|next| handles.seal_cursor(next)).transpose() {
+        Ok(next) => next,
+        Err(error) => return error_response(&id, code::INTERNAL_ERROR, &error.chain(), None).into(),
+    };
     let info = super::info().to_string();
     let ttl_ms = u64::try_from(state.holds.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
     let (stale, missing) = (&state.stale[..], &state.missing[..]);
-    let frame = Frame { info: info.as_bytes(), ttl_ms, public: state.public, stale, missing };
+    let (info, next) = (info.as_bytes(), next.as_deref());
+    let frame = Frame { info, ttl_ms, public: state.public, stale, missing, next };
     compose::response(&id, &frame.result(list, &page, to)).into()
-}
-
-fn refusal(id: &[u8], text: &str) -> Bytes {
-    error_response(id, code::INVALID_PARAMS, text, None).into()
 }
 
 /// How much of a list is certain.

@@ -4,6 +4,7 @@
 //! - [`selection`]: which backends belong to an endpoint
 //! - [`view`]: these backends at one moment: their lists, merged, and who owns what
 //! - [`views`]: the views of a node, made once per change
+//! - [`handles`], [`names`]: what clients carry: cursors, and the names of tasks
 //! - [`lists`]: answers to list requests, which wait for nobody
 //! - [`changes`]: what clients are told when the lists change
 //! - [`asks`]: questions of the backends, under ids of ours
@@ -14,8 +15,10 @@
 
 pub mod asks;
 pub mod changes;
+pub mod handles;
 pub mod leg;
 pub mod lists;
+pub mod names;
 pub mod opening;
 pub mod refusals;
 pub mod selection;
@@ -23,6 +26,7 @@ pub mod session;
 pub mod view;
 pub mod views;
 
+pub use names::Names;
 pub use selection::Selection;
 pub use view::View;
 pub use views::Views;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use omcp_core::{BackendName, GatewayError};
 use omcp_mcp::aggregate::address::{Address, Subject};
+use omcp_mcp::bridge::capabilities::{ClientCapabilities, required_tasks};
 use omcp_mcp::bridge::failure;
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::methods;
@@ -35,7 +36,8 @@ pub fn unowned(request: Message<'_>, address: &Address, why: Unowned, to: Era) -
         Subject::Tool => "tool",
         Subject::Prompt => "prompt",
         Subject::Resource => "resource",
-        Subject::Task => "task",
+        // One that is somebody else's is not told from one that is none.
+        Subject::Task => return failure::unknown_task(&id),
     };
     let text = match why {
         Unowned::Unknown => format!("no backend here has the {what} {name:?}; see the list"),
@@ -45,6 +47,12 @@ pub fn unowned(request: Message<'_>, address: &Address, why: Unowned, to: Era) -
     let code = if missing && to == Era::Legacy { code::RESOURCE_NOT_FOUND } else { code::INVALID_PARAMS };
     let data = missing.then(|| json!({ "uri": name }));
     error_response(&id, code, &text, data.as_ref()).into()
+}
+
+/// Tasks are for those who know of them: whoever does not say so on the very request has none.
+pub fn tasks_undeclared(request: Message<'_>) -> Option<Bytes> {
+    let declared = ClientCapabilities::of_modern(request).tasks;
+    (!declared).then(|| failure::missing_capability(&request.id(), &required_tasks()))
 }
 
 /// The request does not say what it is about.

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use super::asks::Asks;
 use super::leg::{Call, Leg};
+use super::names::Names;
 use super::opening::Hello;
 use super::selection::Selection;
 use super::view::View;
@@ -36,6 +37,7 @@ pub struct AggregateSession {
     views: Arc<Views>,
     selection: Selection,
     seals: TaskSeals,
+    names: Arc<Names>,
     /// Known once it has shaken hands.
     hello: OnceLock<Arc<Hello>>,
     secret: String,
@@ -55,6 +57,7 @@ impl AggregateSession {
         views: Arc<Views>,
         selection: Selection,
         seals: TaskSeals,
+        names: Arc<Names>,
         secret: String,
         general: Arc<dyn Sink>,
     ) -> Arc<Self> {
@@ -62,6 +65,7 @@ impl AggregateSession {
             views,
             selection,
             seals,
+            names,
             hello: OnceLock::new(),
             secret: secret.clone(),
             legs: Mutex::default(),
@@ -104,7 +108,8 @@ impl AggregateSession {
             (methods::LOGGING_SET_LEVEL, Some(hello)) => Route::here(self.set_level(hello, request, message)),
             (method, _) if List::of_method(method).is_some() => {
                 let list = List::of_method(method).unwrap_or(List::Tools);
-                let answer = lists::answer(&self.views, &self.view(), list, message, Era::Legacy);
+                let (view, handles) = (self.view(), self.names.handles());
+                let answer = lists::answer(&self.views, &view, list, message, Era::Legacy, handles);
                 Route::Here(readable(answer, list, self.revision()))
             }
             (method, _) => match Address::of(message) {
@@ -116,7 +121,7 @@ impl AggregateSession {
 
     fn addressed(&self, message: Message<'_>, address: &Address) -> Route {
         let view = self.view();
-        let (backend, original) = match view.owner(address.subject, &address.text) {
+        let (backend, original) = match self.names.owner(&view, address) {
             Ok(owner) => owner,
             Err(why) => return Route::Here(refusals::unowned(message, address, why, Era::Legacy)),
         };
@@ -170,7 +175,8 @@ impl AggregateSession {
             return Ok(leg.clone());
         }
         let name = served.name().clone();
-        let leg = Leg::open(served, hello.clone(), self.asks.clone(), self.general.clone());
+        let (asks, names, general) = (self.asks.clone(), self.names.clone(), self.general.clone());
+        let leg = Leg::open(served, hello.clone(), asks, names, general);
         if let Some(old) = legs.insert(name, leg.clone()) {
             old.retire();
         }

@@ -92,7 +92,8 @@ impl View {
         })
     }
 
-    /// Whose something is that a request names, and what the owner calls it.
+    /// Whose something is that a request names, and what the owner calls it. Whose a task is, its name alone
+    /// says, which is sealed.
     ///
     /// # Errors
     /// Nobody's, or not certainly one backend's.
@@ -114,6 +115,11 @@ impl View {
             (listed, _) => listed,
         };
         owner.map(|backend| (backend, text.to_owned()))
+    }
+
+    /// The backend of this name, if it is one of these.
+    pub fn backend(&self, name: &str) -> Option<&BackendName> {
+        self.part(name).map(|part| &part.backend)
     }
 
     /// The backend that methods go to which nobody here knows: the only one with extensions of its own.

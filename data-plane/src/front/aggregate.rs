@@ -29,7 +29,7 @@ use super::forward::Forward;
 use super::handles::Named;
 use super::headers::{self, Accepts};
 use super::{Front, batch, relay_legacy, reply};
-use crate::aggregate::{Selection, View};
+use crate::aggregate::{Names, Selection, View};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
 use crate::clients::Client;
@@ -48,7 +48,9 @@ pub async fn answer(
         let principal = super::principal(&parts);
         let Parts { method, uri, headers, mut extensions, .. } = parts;
         let hop = extensions.remove::<Hop>();
-        let inquiry = Inquiry { front, client, selection, method, uri, headers, accepts, principal, hop };
+        let names = Arc::new(front.names(&selection, &principal));
+        let inquiry =
+            Inquiry { front, client, selection, method, uri, headers, accepts, principal, names, hop };
         inquiry.answer(body).await
     };
     answer.await.unwrap_or_else(|refusal| reply::refusal(&refusal))
@@ -64,6 +66,7 @@ pub struct Inquiry<'a> {
     pub headers: HeaderMap,
     pub accepts: Accepts,
     pub principal: Principal,
+    pub names: Arc<Names>,
     /// Another node has handed it over.
     pub hop: Option<Hop>,
 }

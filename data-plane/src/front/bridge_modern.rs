@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Response, StatusCode};
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
-use omcp_mcp::bridge::capabilities::{self, ClientCapabilities};
+use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::failure::{self as bridge_failure, Reason};
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::bridge::state::Resume;
@@ -16,12 +16,14 @@ use omcp_mcp::token::content::NodeTag;
 use omcp_mcp::{json, methods, sse};
 
 use super::body::{Body, Events};
+use super::cursors::Paging;
 use super::headers::Accepts;
 use super::request_states::{Opened, RequestStates};
-use super::task_ids::{self, TaskIds};
+use super::task_ids::{self, TaskIds, is_about_task};
+use super::task_listens::{Listening, Named};
 use super::{Front, events, reply};
 use crate::backends::Served;
-use crate::backends::bridge::legacy_lane::{Exchanged, Heard, LegacyLane};
+use crate::backends::bridge::legacy_lane::{Heard, LegacyLane};
 use crate::backends::bridge::principal::Principal;
 use crate::failure;
 
@@ -43,9 +45,15 @@ pub async fn relay(
     if message.envelope().kind() != Kind::Request {
         return reply::accepted();
     }
-    if let Some(refused) = refuse_task(&message) {
+    if let Some(refused) = task_ids::refuse(&message) {
         return refused;
     }
+    let request = Message::new(message.bytes(), message.envelope());
+    let paging = Paging::of(&front.members, served, &principal, request);
+    let message = match paging.as_ref().map(|paging| paging.open(message.clone())).transpose() {
+        Ok(opened) => opened.unwrap_or(message),
+        Err(refused) => return reply::json(refused),
+    };
     let id = message.id().map(Bytes::copy_from_slice).unwrap_or_default();
     let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
     let mut attempt = 1;
@@ -64,9 +72,9 @@ pub async fn relay(
             }
         };
         let backend = served.name().as_str().to_owned();
-        let (id, principal) = (id.clone(), principal.clone());
+        let (id, principal, paging) = (id.clone(), principal.clone(), paging.clone());
         let seals = Seals { states: front.request_states.clone(), tasks: front.task_ids.clone() };
-        let mut call = Call { backend, id, principal, seals, lane, exchanged, endless };
+        let mut call = Call { backend, id, principal, seals, lane, exchanged, paging, endless };
         let first = call.first(accepts, front).await;
         if attempt == 1 && first.as_ref().is_some_and(was_not_executed) {
             attempt += 1;
@@ -96,21 +104,7 @@ fn is_session_lost(heard: &Option<Heard>) -> bool {
         && lost().is_some_and(|answer| answer["error"]["data"]["reason"] == "session_lost")
 }
 
-/// Tasks are for those who know of them: whoever does not say so on the very request has none.
-fn refuse_task(message: &McpMessage) -> Option<Response<Body>> {
-    let request = Message::new(message.bytes(), message.envelope());
-    if !is_about_task(request) || ClientCapabilities::of_modern(request).tasks {
-        return None;
-    }
-    let answer = bridge_failure::missing_capability(&request.id(), &capabilities::required_tasks());
-    Some(reply::json_with_status(StatusCode::BAD_REQUEST, answer))
-}
-
-fn is_about_task(request: Message<'_>) -> bool {
-    matches!(request.method(), methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL)
-}
-
-/// The node on which the call waits that a request goes on with, or the task that it is about, if that is
+/// The node on which the call waits that a request goes on with, or the tasks that it is about, if that is
 /// another one.
 pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpMessage) -> Option<NodeTag> {
     let request = Message::new(message.bytes(), message.envelope());
@@ -120,6 +114,9 @@ pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpM
             _ => None,
         };
     }
+    if request.method() == methods::SUBSCRIPTIONS_LISTEN {
+        return Named::of(request, &front.task_ids, principal, backend).owner();
+    }
     let state = request_state(request)?;
     match front.request_states.open(principal, backend, &state) {
         Ok(Opened::Elsewhere(owner)) => Some(owner),
@@ -127,11 +124,14 @@ pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpM
     }
 }
 
-/// What is said of a call, or a task, whose node is gone.
-pub fn lost(message: &McpMessage) -> Response<Body> {
+/// What is said of a call, or a task, whose node is gone. None if the request can be answered without.
+pub fn lost(message: &McpMessage) -> Option<Response<Body>> {
+    if message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
+        return None;
+    }
     let about_task = is_about_task(Message::new(message.bytes(), message.envelope()));
     let refused = if about_task { Refused::Task } else { Refused::State(Reason::InteractionLost) };
-    reply::json(refused.answer(message.id().unwrap_or(b"null")))
+    Some(reply::json(refused.answer(message.id().unwrap_or(b"null"))))
 }
 
 /// Why a request names nothing that is here.
@@ -164,7 +164,7 @@ async fn begin(
     served: &Arc<Served>,
     principal: &Principal,
     message: McpMessage,
-) -> Result<Result<(LegacyLane, Exchanged), Refused>, GatewayError> {
+) -> Result<Result<(LegacyLane, Listening), Refused>, GatewayError> {
     let request = Message::new(message.bytes(), message.envelope());
     if is_about_task(request) {
         let opened = front.task_ids.open(principal, served.name().as_str(), &task_id(request));
@@ -172,7 +172,13 @@ async fn begin(
             return Ok(Err(Refused::Task));
         };
         let exchanged = lane.request(message, Resume::Task(task), None)?;
-        return Ok(Ok((lane, exchanged)));
+        return Ok(Ok((lane, exchanged.into())));
+    }
+    if request.method() == methods::SUBSCRIPTIONS_LISTEN {
+        let named = Named::of(request, &front.task_ids, principal, served.name().as_str());
+        if let Some(begun) = named.listen(&message)? {
+            return Ok(Ok(begun));
+        }
     }
     let interactive = methods::is_multi_round_trip(request.method());
     let state = request_state(request);
@@ -182,7 +188,7 @@ async fn begin(
         Some(Ok(Opened::Again(state))) => Resume::With(state),
         Some(Ok(Opened::Waiting(lane, state))) => {
             let exchanged = lane.request(message, Resume::With(state), None)?;
-            return Ok(Ok((lane, exchanged)));
+            return Ok(Ok((lane, exchanged.into())));
         }
         // It was handed over already, by a node that knows no better.
         Some(Ok(Opened::Elsewhere(_))) => return Ok(Err(Refused::State(Reason::InteractionLost))),
@@ -193,7 +199,7 @@ async fn begin(
     let info = info.unwrap_or(ANONYMOUS);
     let (lane, claim) = served.legacy_lane(principal, capabilities, info, interactive).await?;
     let exchanged = lane.request(message, resume, claim)?;
-    Ok(Ok((lane, exchanged)))
+    Ok(Ok((lane, exchanged.into())))
 }
 
 /// What makes answers of what clients carry.
@@ -209,7 +215,9 @@ struct Call {
     principal: Principal,
     seals: Seals,
     lane: LegacyLane,
-    exchanged: Exchanged,
+    exchanged: Listening,
+    /// It is for a page of a list.
+    paging: Option<Paging>,
     /// A subscription: it lasts until somebody ends it.
     endless: bool,
 }
@@ -247,7 +255,10 @@ impl Call {
     /// The answer and its status.
     fn last_word(&self, heard: Option<Heard>) -> (u16, Bytes) {
         match heard {
-            Some(Heard::Answer { status, message }) => (status, message),
+            Some(Heard::Answer { status, message }) => match &self.paging {
+                None => (status, message),
+                Some(paging) => (status, self.or_failure(paging.seal(message))),
+            },
             Some(Heard::Suspended(asked)) => {
                 let (lane, state) = (self.lane.clone(), asked.state.clone());
                 let sealed = self.seals.states.seal(&self.principal, &self.backend, lane, state);
@@ -270,10 +281,11 @@ impl Call {
     }
 
     fn sealed(&self, sealed: Result<String, GatewayError>, answer: impl FnOnce(&str) -> Bytes) -> Bytes {
-        match sealed {
-            Ok(sealed) => answer(&sealed),
-            Err(error) => failure::message(&self.id, &self.backend, &error).into(),
-        }
+        self.or_failure(sealed.map(|sealed| answer(&sealed)))
+    }
+
+    fn or_failure(&self, answer: Result<Bytes, GatewayError>) -> Bytes {
+        answer.unwrap_or_else(|error| failure::message(&self.id, &self.backend, &error).into())
     }
 
     fn stream(self, first: Option<Bytes>, front: &Front) -> Response<Body> {

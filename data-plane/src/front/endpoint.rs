@@ -288,7 +288,9 @@ impl Inquiry<'_> {
         let owner = bridge_modern::owner(self.front, self.served.name().as_str(), &self.principal, &message);
         if let Some(owner) = owner.filter(|_| self.hop.is_none()) {
             let answer = Box::pin(self.forward(message.bytes()).to(owner)).await;
-            return answer.unwrap_or_else(|| bridge_modern::lost(&message));
+            if let Some(answer) = answer.or_else(|| bridge_modern::lost(&message)) {
+                return answer;
+            }
         }
         bridge_modern::relay(self.front, &self.served, self.principal.clone(), message, self.accepts).await
     }

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use omcp_core::{GatewayError, McpMessage};
 use omcp_mcp::envelope::Kind;
+use omcp_mcp::methods;
 use omcp_mcp::token::content::NodeTag;
 
 use super::body::Body;
 use super::passing::{self, Passing, Silence};
-use super::{Front, headers, reply};
+use super::{Front, events, headers, reply};
 use crate::backends::bridge::principal::Principal;
 use crate::members::forward::{Failed, Handover};
 use crate::upstream::Streamed;
@@ -23,6 +24,7 @@ const COMMENTS_LATE: u32 = 3;
 
 /// What is told between two nodes alone.
 const OF_THE_HOP: [HeaderName; 2] = [CONNECTION, TRANSFER_ENCODING];
+const EVENTS: &str = "text/event-stream";
 
 /// A client's request, as it came.
 pub struct Forward<'a> {
@@ -45,13 +47,23 @@ impl Forward<'_> {
         let in_one_piece = *method == Method::POST && !headers::Accepts::of(headers).events;
         let timeout = if in_one_piece { call_max } else { front.config.stream_after } + MARGIN;
         let (method, uri, headers, body) = (method.clone(), uri.clone(), headers.clone(), body.clone());
-        let listens = method == Method::GET;
+        let end = self.end();
         let handover = Handover { method, uri, headers, body, principal, timeout };
         match front.members.forward(to, handover).await {
-            Ok(answer) => Some(pass(answer, listens, front)),
+            Ok(answer) => Some(pass(answer, end, front)),
             Err(Failed::Gone) => None,
             Err(Failed::Broken(error)) => Some(self.failed(&error)),
         }
+    }
+
+    /// How the answer ends when this node stops, if it would go on for ever.
+    fn end(&self) -> Option<Bytes> {
+        if *self.method == Method::GET {
+            return Some(events::COME_BACK);
+        }
+        let message = McpMessage::parse(self.body.clone()).ok()?;
+        let listens = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+        message.id().filter(|_| listens).map(events::subscription_completed)
     }
 
     /// A JSON-RPC error for a request. Other messages are taken, as clients end their session when one is not;
@@ -70,16 +82,18 @@ impl Forward<'_> {
     }
 }
 
-fn pass(answer: Response<Streamed>, listens: bool, front: &Front) -> Response<Body> {
+/// The answer; `end` are the last words of one that goes on for ever.
+fn pass(answer: Response<Streamed>, end: Option<Bytes>, front: &Front) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     for name in OF_THE_HOP {
         head.headers.remove(name);
     }
     head.version = Version::HTTP_11;
     let passing = Passing::new(body, Silence::GiveUp(front.config.keep_alive * COMMENTS_LATE));
-    if listens && head.status == StatusCode::OK {
+    let is_stream = headers::value(&head.headers, &CONTENT_TYPE).is_some_and(|kind| kind.starts_with(EVENTS));
+    if let Some(end) = end.filter(|_| is_stream && head.status == StatusCode::OK) {
         head.headers.remove(CONTENT_LENGTH);
-        let events = passing::until_stopped(passing, front.stopping.subscribe());
+        let events = passing::until_stopped(passing, front.stopping.subscribe(), end);
         return Response::from_parts(head, Body::Events(events));
     }
     Response::from_parts(head, Body::Upstream(passing))

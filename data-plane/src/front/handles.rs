@@ -12,6 +12,8 @@ use omcp_mcp::token::content::{self, Kept, NodeTag};
 use omcp_mcp::token::{Binding, Purpose};
 
 use super::{Front, headers};
+use crate::aggregate::handles::Handles;
+use crate::aggregate::{Names, Selection};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
 use crate::clients::Client;
@@ -119,6 +121,11 @@ impl Front {
     /// What a client's sessions seal their tasks with.
     pub(crate) fn task_seals(&self, principal: &Principal) -> TaskSeals {
         TaskSeals::new(self.members.clone(), principal.clone())
+    }
+
+    /// What a client of many backends calls their tasks.
+    pub(crate) fn names(&self, selection: &Selection, principal: &Principal) -> Names {
+        Names::new(Handles::new(self.members.clone(), selection, principal.clone()))
     }
 
     /// What the client is to know a session of an HTTP server by.

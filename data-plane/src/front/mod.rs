@@ -6,9 +6,9 @@
 //! - [`aggregate`]: `/mcp`: many backends behind one endpoint
 //! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
 //! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
-//! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`])
+//! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`], [`relayed_handles`])
 //! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
-//!   ([`request_states`], [`task_ids`], [`kept`])
+//!   ([`request_states`], [`task_ids`], [`task_listens`], [`cursors`], [`kept`])
 //! - [`handles`], [`renamings`], [`forward`], [`reopen`]: what clients carry, requests that another node has to
 //!   answer, and sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
@@ -21,6 +21,7 @@ pub mod body;
 pub mod bridge_legacy;
 pub mod bridge_modern;
 pub mod config;
+pub mod cursors;
 pub mod endpoint;
 pub mod events;
 pub mod forward;
@@ -34,6 +35,7 @@ pub mod owed;
 pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
+pub mod relayed_handles;
 pub mod renamings;
 pub mod reopen;
 pub mod reply;
@@ -43,6 +45,7 @@ pub mod server;
 pub mod sse_client;
 pub mod stall;
 pub mod task_ids;
+pub mod task_listens;
 pub mod transparent;
 
 use std::sync::Arc;

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::body::Events;
-use super::events;
 use super::owed::Owed;
 
 /// A comment without the empty line after it: it may stand between any two lines, also inside an event.
@@ -154,18 +153,18 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Passing<B> {
     }
 }
 
-/// An event stream that a node passes on until it stops: then its client is told to come back, if the
+/// An event stream that a node passes on until it stops: then its client is told so with `last`, if the
 /// moment allows it, and the stream ends.
-pub fn until_stopped<B>(passing: Passing<B>, stopping: watch::Receiver<bool>) -> Events
+pub fn until_stopped<B>(passing: Passing<B>, stopping: watch::Receiver<bool>, last: Bytes) -> Events
 where
     B: HttpBody<Data = Bytes, Error: Send> + Send + Unpin + 'static,
 {
-    Box::pin(stream::unfold(Some((passing, stopping)), |state| async move {
-        let (mut passing, mut stopping) = state?;
+    Box::pin(stream::unfold(Some((passing, stopping, last)), |state| async move {
+        let (mut passing, mut stopping, last) = state?;
         let stop = async { drop(stopping.wait_for(|stop| *stop).await) };
         tokio::select! {
-            piece = next(&mut passing) => piece.map(|piece| (piece, Some((passing, stopping)))),
-            () = stop => passing.is_between_events().then(|| (events::COME_BACK, None)),
+            piece = next(&mut passing) => piece.map(|piece| (piece, Some((passing, stopping, last)))),
+            () = stop => passing.is_between_events().then_some((last, None)),
         }
     }))
 }
@@ -185,6 +184,7 @@ mod tests {
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;
+    use crate::front::events;
 
     const AFTER: Duration = Duration::from_secs(15);
 
@@ -259,7 +259,7 @@ mod tests {
             let pieces: &'static [(u64, &'static str)] = vec![(1, piece)].leak();
             let stopping = watch::Sender::new(false);
             let passing = Passing::new(slow(pieces, 10_000), Silence::Comment(Duration::from_secs(60), None));
-            let events = until_stopped(passing, stopping.subscribe());
+            let events = until_stopped(passing, stopping.subscribe(), events::COME_BACK);
             let stop = async {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 stopping.send_replace(true);

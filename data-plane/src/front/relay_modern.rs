@@ -10,7 +10,8 @@ use omcp_mcp::refusal::code;
 
 use super::body::Body;
 use super::headers::Accepts;
-use super::{Front, events, reply};
+use super::relayed_handles::RelayedHandles;
+use super::{Front, events, reply, task_ids};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
 use crate::backends::lane::{CallTraits, Event, Inbox, Labels, Lane};
@@ -24,8 +25,17 @@ pub async fn relay(
     accepts: Accepts,
     front: &Front,
 ) -> Response<Body> {
+    if let Some(refused) = task_ids::refuse(&message) {
+        return refused;
+    }
+    let backend = served.name().as_str();
+    let mut handles = RelayedHandles::new(front.members.clone(), backend, principal, &message);
+    let message = match handles.open() {
+        Ok(message) => message,
+        Err(refused) => return reply::json(refused),
+    };
     match begin(served, principal, &message).await {
-        Ok(Some(call)) => call.answer(served, principal, &message, accepts, front).await,
+        Ok(Some(call)) => call.answer(served, principal, &message, accepts, front, handles).await,
         Ok(None) => reply::accepted(),
         Err(error) => match message.id() {
             Some(id) => {
@@ -93,6 +103,7 @@ impl Call {
         message: &McpMessage,
         accepts: Accepts,
         front: &Front,
+        handles: RelayedHandles,
     ) -> Response<Body> {
         let mut repeated = false;
         loop {
@@ -114,9 +125,9 @@ impl Call {
                     }
                 }
                 Some(last) if last.is_last() && !(accepts.prefers_events && is_result(&last)) => {
-                    return self.whole(last);
+                    return self.whole(last, &handles);
                 }
-                first => return self.stream(first, front),
+                first => return self.stream(first, front, handles),
             }
         }
     }
@@ -125,9 +136,10 @@ impl Call {
         !self.logs && message.method() == Some(methods::MESSAGE)
     }
 
-    fn whole(self, last: Event) -> Response<Body> {
+    fn whole(self, last: Event, handles: &RelayedHandles) -> Response<Body> {
         match last {
             Event::Final(message) => {
+                let message = handles.seal(message);
                 let status = status_of(&message);
                 reply::json_with_status(status, self.labels.restore_response(&message))
             }
@@ -138,13 +150,13 @@ impl Call {
         }
     }
 
-    fn stream(self, first: Option<Event>, front: &Front) -> Response<Body> {
+    fn stream(self, first: Option<Event>, front: &Front, handles: RelayedHandles) -> Response<Body> {
         let Self { backend, labels, inbox, logs, endless, guard } = self;
         let completed = endless.then(|| events::subscription_completed(labels.id()));
         let translate = move |event| match event {
             Event::Message(message) if !logs && message.method() == Some(methods::MESSAGE) => None,
-            Event::Message(message) => Some(labels.restore_notification(&message)),
-            Event::Final(message) => Some(labels.restore_response(&message)),
+            Event::Message(message) => Some(labels.restore_notification(&handles.seal(message))),
+            Event::Final(message) => Some(labels.restore_response(&handles.seal(message))),
             Event::Lost(error) | Event::Unsent(error) => {
                 Some(failure::message(labels.id(), &backend, &error).into())
             }

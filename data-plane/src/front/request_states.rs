@@ -87,6 +87,8 @@ impl RequestStates {
                 return Ok(Opened::Again(RequestState::Resend { request }));
             }
             content::RequestState::Kept { owner, id } => (owner, id),
+            // Of another era, in which the backend spoke before.
+            content::RequestState::Upstream { .. } => return Err(Reason::InvalidRequestState),
         };
         if owner != self.members.me() {
             return Ok(Opened::Elsewhere(owner));

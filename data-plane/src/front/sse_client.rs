@@ -90,13 +90,9 @@ pub fn open_aggregate(
     };
     let out = Inbox::new();
     let home = Home::Aggregate(selection.to_string().into());
-    let session = AggregateSession::start(
-        front.views.clone(),
-        selection,
-        front.task_seals(principal),
-        random_id(),
-        out.clone(),
-    );
+    let names = Arc::new(front.names(&selection, principal));
+    let (views, seals) = (front.views.clone(), front.task_seals(principal));
+    let session = AggregateSession::start(views, selection, seals, names, random_id(), out.clone());
     let client = Client::new(home, handle.principal, Link::Aggregate(session), None, out, room);
     begin(front, handle.id, &client, "/sse")
 }

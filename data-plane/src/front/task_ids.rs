@@ -4,12 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use omcp_core::GatewayError;
+use http::{Response, StatusCode};
+use omcp_core::{GatewayError, McpMessage};
+use omcp_mcp::bridge::capabilities::{self, ClientCapabilities};
+use omcp_mcp::bridge::failure;
+use omcp_mcp::bridge::message::Message;
 use omcp_mcp::bridge::state::TaskCreated;
+use omcp_mcp::methods;
 use omcp_mcp::token::content::{self, NodeTag};
 use omcp_mcp::token::{Binding, Purpose};
 
+use super::body::Body;
 use super::kept::Kept;
+use super::reply;
 use crate::backends::bridge::legacy_lane::LegacyLane;
 use crate::backends::bridge::principal::Principal;
 use crate::members::Members;
@@ -30,6 +37,20 @@ pub enum Opened {
     Here(LegacyLane, u64),
     /// A task on another node.
     Elsewhere(NodeTag),
+}
+
+/// Tasks are for those who know of them: the answer to whoever does not say so on the very request.
+pub fn refuse(message: &McpMessage) -> Option<Response<Body>> {
+    let request = Message::new(message.bytes(), message.envelope());
+    if !is_about_task(request) || ClientCapabilities::of_modern(request).tasks {
+        return None;
+    }
+    let answer = failure::missing_capability(&request.id(), &capabilities::required_tasks());
+    Some(reply::json_with_status(StatusCode::BAD_REQUEST, answer))
+}
+
+pub fn is_about_task(request: Message<'_>) -> bool {
+    matches!(request.method(), methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL)
 }
 
 /// The token of a task of a backend.

@@ -104,7 +104,7 @@ impl Passage<'_> {
         head.headers.remove(CONTENT_LENGTH);
         head.version = Version::HTTP_11;
         let passing = Passing::new(body, silence);
-        let events = passing::until_stopped(passing, front.stopping.subscribe());
+        let events = passing::until_stopped(passing, front.stopping.subscribe(), events::COME_BACK);
         Response::from_parts(head, Body::Events(events))
     }
 

@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use omcp_core::{ErrorKind, GatewayError};
-use omcp_mcp::token::{Binding, KEY_LEN, Key, KeyId, Keyring, NONCE_LEN, TOKEN_LEN_MAX};
+use omcp_mcp::token::{Binding, KEY_LEN, Key, KeyId, Keyring, NONCE_LEN};
 use omcp_proto::v1;
 
+/// For a client to ask for the next page of a list.
+pub const CURSOR_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// Keys of one keyring: a rotation adds one, and they leave after a day.
 pub const KEYS_MAX: usize = 64;
 
@@ -53,8 +55,8 @@ impl Keys {
         let nonce = random::<NONCE_LEN>()?;
         let expires_s = now_s().saturating_add(lifetime.as_secs());
         self.ring.load().seal(binding, nonce, expires_s, content).ok_or_else(|| {
-            let len = content.len();
-            let text = format!("{len} bytes do not fit into a token of {TOKEN_LEN_MAX} bytes");
+            let (len, most) = (content.len(), binding.purpose.len_max());
+            let text = format!("{len} bytes do not fit into a token of {most} bytes");
             GatewayError::new(ErrorKind::Limit, text)
         })
     }

@@ -3,6 +3,10 @@
 //!
 //! The request that a stream answers is part of the id, so that a client that comes back for a stream
 //! which is gone can be told that this request of it is lost.
+//!
+//! They are not sealed. An id comes with the session's own, which is good for one endpoint and one principal, and
+//! names streams of that session only: one of another session, or made up, finds what its client may read anyway, or
+//! nothing.
 
 use std::fmt;
 use std::num::ParseIntError;

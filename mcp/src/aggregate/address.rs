@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::list::List;
-use super::{ids, names, uris};
+use super::{names, uris};
 use crate::bridge::edits::quoted;
 use crate::bridge::message::Message;
 use crate::methods;
@@ -34,12 +34,12 @@ impl Subject {
     }
 
     /// The backend that `text` names, and what is behind that. Whether there is such a backend, the caller
-    /// knows.
+    /// knows, and what is sealed in the name of a task.
     pub fn named(self, text: &str) -> Option<(&str, Cow<'_, str>)> {
         match self {
             Self::Tool | Self::Prompt => names::split(text).map(|(backend, tail)| (backend, tail.into())),
             Self::Resource => uris::split(text),
-            Self::Task => ids::split(text).map(|(backend, id)| (backend, id.into())),
+            Self::Task => None,
         }
     }
 }
@@ -107,7 +107,7 @@ mod tests {
             ("prompts/get", json!({ "name": "b__t__u" }), Subject::Prompt, Some(("b", "t__u"))),
             ("resources/read", json!({ "uri": "b+x://y" }), Subject::Resource, Some(("b", "x://y"))),
             ("resources/unsubscribe", json!({ "uri": "ui://b+y" }), Subject::Resource, Some(("b", "ui://y"))),
-            ("tasks/get", json!({ "taskId": "b+7" }), Subject::Task, Some(("b", "7"))),
+            ("tasks/get", json!({ "taskId": "b+7" }), Subject::Task, None),
             (
                 "completion/complete",
                 json!({ "ref": { "type": "ref/prompt", "name": "b__p" } }),

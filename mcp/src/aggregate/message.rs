@@ -1,39 +1,47 @@
-//! [`Passage`]: a backend's message on its way to a client of the aggregate. References to resources, tasks
-//! and elicitations get their backend in front, and people read which backend speaks. Everything else, text
-//! and structured content above all, stays byte for byte.
+//! [`Passage`]: a backend's message on its way to a client of the aggregate. References to resources and
+//! elicitations get their backend in front, tasks get names, and people read which backend speaks. Everything
+//! else, text and structured content above all, stays byte for byte.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::item::ui_references;
+use super::tasks::{OwnedTask, TaskNames};
 use super::{ids, uris};
 use crate::bridge::edits::{Edits, pair, quoted};
+use crate::bridge::failure::Reason;
 use crate::bridge::message::Message;
 use crate::bridge::question::META_RELATED_TASK;
+use crate::bridge::task::ttl_ms;
 use crate::envelope::Kind;
 use crate::object::{elements, member, member_text, members};
 use crate::{json, methods};
 
 /// From which backend, and in answer to what.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Passage<'a> {
     pub backend: &'a str,
     /// Of the client's request; empty if the message belongs to none.
     pub method: &'a str,
+    pub tasks: &'a dyn TaskNames,
 }
 
-impl Passage<'_> {
+impl<'p> Passage<'p> {
     /// The message as the client shall read it; `None` if that is as it is. A request needs an id of ours:
     /// see [`Passage::question`].
     pub fn message(self, message: Message<'_>) -> Option<Bytes> {
         let envelope = message.envelope();
-        let mut walk = Walk { passage: self, src: message.bytes(), edits: Edits::new(message.bytes()) };
+        let mut walk = Walk::new(self, message.bytes());
         match message.kind() {
             Kind::Response => walk.result(message.result_object()?),
             Kind::Error => walk.error(envelope.error_range()?),
             Kind::Notification => walk.notification(message.method(), envelope.params_range()?),
             Kind::Request => walk.request(message.method(), envelope.params_range()?),
+        }
+        if walk.nameless && message.kind() == Kind::Response {
+            let text = "the id of the backend's task is longer than any that can be passed on";
+            return Some(Reason::ProtocolViolation.answer(&message.id(), text));
         }
         (!walk.edits.is_empty()).then(|| walk.edits.apply())
     }
@@ -41,7 +49,7 @@ impl Passage<'_> {
     /// A request of the backend under an id of ours, which is its progress token as well.
     pub fn question(self, request: Message<'_>, id: &str) -> Bytes {
         let envelope = request.envelope();
-        let mut walk = Walk { passage: self, src: request.bytes(), edits: Edits::new(request.bytes()) };
+        let mut walk = Walk::new(self, request.bytes());
         let ours = [envelope.id_range(), envelope.progress_token_range()];
         for at in ours.into_iter().flatten() {
             walk.edits.replace(at, quoted(id));
@@ -57,26 +65,36 @@ struct Walk<'a, 'p> {
     passage: Passage<'p>,
     src: &'a [u8],
     edits: Edits<'a>,
+    /// A task could not be named.
+    nameless: bool,
 }
 
-impl Walk<'_, '_> {
+impl<'a, 'p> Walk<'a, 'p> {
+    fn new(passage: Passage<'p>, src: &'a [u8]) -> Self {
+        Self { passage, src, edits: Edits::new(src), nameless: false }
+    }
+
     /// Results have the same members for the same things, whatever the method.
     fn result(&mut self, result: Range<usize>) {
         if self.passage.method == methods::COMPLETION_COMPLETE {
             return;
         }
-        for (name, at) in members(self.src, result) {
+        let mut task = None;
+        for (name, at) in members(self.src, result.clone()) {
             match &*name {
                 "content" => self.blocks(at),
                 "messages" => self.messages(at),
                 "contents" => elements(self.src, at).for_each(|content| self.uri(content)),
-                "taskId" => self.id(at),
-                "task" => self.member_id(at, "taskId"),
+                "taskId" => task = Some(at),
+                "task" => self.task(at),
                 "result" => self.result(at),
                 "inputRequests" => self.questions(at),
                 "_meta" => self.meta(at),
                 _ => {}
             }
+        }
+        if let Some(at) = task {
+            self.name(at, result);
         }
     }
 
@@ -87,7 +105,7 @@ impl Walk<'_, '_> {
 
     fn related_task(&mut self, meta: Range<usize>) {
         if let Some(related) = member(self.src, meta, META_RELATED_TASK) {
-            self.member_id(related, "taskId");
+            self.task(related);
         }
     }
 
@@ -98,7 +116,7 @@ impl Walk<'_, '_> {
         }
         let pages = member(self.src, data, "elicitations");
         for page in pages.into_iter().flat_map(|pages| elements(self.src, pages)) {
-            self.member_id(page, "elicitationId");
+            self.elicitation(page);
         }
     }
 
@@ -106,8 +124,8 @@ impl Walk<'_, '_> {
         match method {
             methods::RESOURCES_UPDATED => self.uri(params.clone()),
             methods::MESSAGE => self.logger(params.clone()),
-            methods::TASKS_STATUS | methods::TASKS => self.member_id(params.clone(), "taskId"),
-            methods::ELICITATION_COMPLETE => self.member_id(params.clone(), "elicitationId"),
+            methods::TASKS_STATUS | methods::TASKS => self.task(params.clone()),
+            methods::ELICITATION_COMPLETE => self.elicitation(params.clone()),
             _ => {}
         }
         if let Some(meta) = member(self.src, params, "_meta") {
@@ -119,7 +137,7 @@ impl Walk<'_, '_> {
         match method {
             methods::ELICITATION_CREATE => {
                 self.prompt(params.clone());
-                self.member_id(params.clone(), "elicitationId");
+                self.elicitation(params.clone());
             }
             methods::SAMPLING_CREATE_MESSAGE => {
                 if let Some(list) = member(self.src, params.clone(), "messages") {
@@ -184,14 +202,23 @@ impl Walk<'_, '_> {
         self.text(object, "uri", uris::exposed);
     }
 
-    fn member_id(&mut self, object: Range<usize>, name: &str) {
-        self.text(object, name, ids::exposed);
+    fn elicitation(&mut self, object: Range<usize>) {
+        self.text(object, "elicitationId", ids::exposed);
     }
 
-    fn id(&mut self, at: Range<usize>) {
-        if let Some(id) = json::text(&self.src[at.clone()]) {
-            self.edits.replace(at, quoted(&ids::exposed(self.passage.backend, &id)));
+    /// The task that `object` names. What it says of its time is how long the name is good.
+    fn task(&mut self, object: Range<usize>) {
+        if let Some(at) = member(self.src, object.clone(), "taskId") {
+            self.name(at, object);
         }
+    }
+
+    fn name(&mut self, at: Range<usize>, object: Range<usize>) {
+        let Some(id) = json::text(&self.src[at.clone()]) else { return };
+        let task = OwnedTask { backend: self.passage.backend.to_owned(), id: id.into_owned() };
+        let name = self.passage.tasks.name(task, ttl_ms(&self.src[object]));
+        self.nameless |= name.is_none();
+        self.edits.replace(at, quoted(&name.unwrap_or_default()));
     }
 
     /// People have to know who asks: prompts of different backends look alike.
@@ -222,9 +249,18 @@ mod tests {
     use super::*;
     use crate::bridge::message::Owned;
 
+    /// Names that can be read.
+    struct Plain;
+
+    impl TaskNames for Plain {
+        fn name(&self, task: OwnedTask, _: u64) -> Option<String> {
+            (task.id.len() < 10).then(|| format!("{}+{}", task.backend, task.id))
+        }
+    }
+
     fn pass(method: &str, message: Value) -> Option<Value> {
         let owned = Owned::scan(message.to_string()).unwrap();
-        let passed = Passage { backend: "b", method }.message(owned.lend())?;
+        let passed = Passage { backend: "b", method, tasks: &Plain }.message(owned.lend())?;
         Some(serde_json::from_slice(&passed).unwrap())
     }
 
@@ -296,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn a_task_that_cannot_be_named_is_no_answer() {
+        let long = json!({ "jsonrpc": "2.0", "id": 1, "result": { "taskId": "0123456789" } });
+        let error = pass("tools/call", long).unwrap();
+        assert_eq!(
+            (&error["id"], &error["error"]["data"]["reason"]),
+            (&json!(1), &json!("protocol_violation"))
+        );
+        let told = notification("notifications/tasks", json!({ "taskId": "0123456789" }));
+        assert_eq!(told, Some(json!({ "taskId": "" })));
+    }
+
+    #[test]
     fn people_read_who_speaks() {
         let asked = json!({ "resultType": "input_required", "requestState": "s", "inputRequests": {
             "k": { "method": "elicitation/create", "params": { "message": "who?" } },
@@ -314,7 +362,8 @@ mod tests {
         let asked = json!({ "jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {
             "mode": "url", "message": "m", "url": "https://x", "elicitationId": "e", "_meta": { "progressToken": 5 } } });
         let owned = Owned::scan(asked.to_string()).unwrap();
-        let question = Passage { backend: "b", method: "tools/call" }.question(owned.lend(), "p.1");
+        let question =
+            Passage { backend: "b", method: "tools/call", tasks: &Plain }.question(owned.lend(), "p.1");
         assert_eq!(
             serde_json::from_slice::<Value>(&question).unwrap(),
             json!({ "jsonrpc": "2.0", "id": "p.1", "method": "elicitation/create", "params": {

@@ -1,9 +1,6 @@
 //! Pages of the lists of all backends. Many clients read the first page only, so it holds as much as it can.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::catalog::Catalog;
 use super::list::List;
@@ -19,25 +16,33 @@ pub const PAGE_LEN_MAX: usize = 8 * 1024 * 1024;
 /// `_meta` key of the backends that a list lacks, or shows as they last were.
 pub const META_PARTIAL: &str = "open-mcp-gateway/partial";
 
-/// A place in one list: behind `after` entries of `backend`, whose catalog has this digest.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// The start of a catalog's digest, which tells its editions apart.
+type Edition = [u8; 9];
+
+/// A place in one list: behind `after` entries of `backend`, whose catalog is of this edition.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cursor {
-    list: String,
+    list: List,
     backend: String,
     after: usize,
-    digest: String,
+    edition: Edition,
 }
 
 impl Cursor {
-    pub fn encode(&self) -> String {
-        let text = serde_json::to_vec(self).expect("a cursor always serialises into memory");
-        URL_SAFE_NO_PAD.encode(text)
+    /// What is sealed in the text of a cursor.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let (list, after) = (self.list.index() as u8, (self.after as u64).to_le_bytes());
+        [&[list][..], &self.edition, &after, self.backend.as_bytes()].concat()
     }
 
     /// `None` if it is no cursor of this list.
-    pub fn parse(text: &str, list: List) -> Option<Self> {
-        let cursor: Self = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        (cursor.list == list.method()).then_some(cursor)
+    pub fn from_bytes(bytes: &[u8], list: List) -> Option<Self> {
+        let (of, rest) = bytes.split_first()?;
+        let (edition, rest) = rest.split_first_chunk()?;
+        let (after, backend) = rest.split_first_chunk()?;
+        let after = usize::try_from(u64::from_le_bytes(*after)).ok()?;
+        let backend = std::str::from_utf8(backend).ok()?.to_owned();
+        (usize::from(*of) == list.index()).then_some(Self { list, backend, after, edition: *edition })
     }
 }
 
@@ -81,7 +86,7 @@ pub fn page<'a>(
         let mut from = match cursor {
             Some(cursor) if backend < cursor.backend.as_str() => continue,
             Some(cursor) if backend == cursor.backend => {
-                if cursor.digest != short_digest(catalog) {
+                if cursor.edition != edition(catalog) {
                     return Err(Stale);
                 }
                 cursor.after
@@ -106,16 +111,11 @@ pub fn page<'a>(
 }
 
 fn place(list: List, backend: &str, catalog: &Catalog, after: usize) -> Cursor {
-    Cursor {
-        list: list.method().to_owned(),
-        backend: backend.to_owned(),
-        after,
-        digest: short_digest(catalog),
-    }
+    Cursor { list, backend: backend.to_owned(), after, edition: edition(catalog) }
 }
 
-fn short_digest(catalog: &Catalog) -> String {
-    URL_SAFE_NO_PAD.encode(&catalog.digest()[..9])
+fn edition(catalog: &Catalog) -> Edition {
+    *catalog.digest().first_chunk().expect("a digest has 32 bytes")
 }
 
 fn finish(parts: Vec<Bytes>, next: Option<Cursor>) -> Page {
@@ -138,6 +138,8 @@ pub struct Frame<'a> {
     pub stale: &'a [&'a str],
     /// Backends of which nothing is known.
     pub missing: &'a [&'a str],
+    /// The sealed text of the page's cursor.
+    pub next: Option<&'a str>,
 }
 
 impl Frame<'_> {
@@ -154,8 +156,7 @@ impl Frame<'_> {
         let partial = if partial { pair(META_PARTIAL, &self.partial()) } else { Vec::new() };
         let meta = joined(&[&info, &partial]);
         let meta = if meta.is_empty() { meta } else { pair("_meta", &object(&meta)) };
-        let next =
-            page.next.as_ref().map(|next| pair("nextCursor", &quoted(&next.encode()))).unwrap_or_default();
+        let next = self.next.map(|next| pair("nextCursor", &quoted(next))).unwrap_or_default();
         let head = joined(&[modern.as_bytes(), &meta, &next]);
         let mut out = Vec::with_capacity(head.len() + page.items.len() + list.member().len() + 16);
         out.push(b'{');
@@ -220,7 +221,7 @@ mod tests {
                 prop_assert!(names(&page.items).len() <= items_max);
                 found.extend(names(&page.items));
                 let Some(next) = page.next else { break };
-                cursor = Cursor::parse(&next.encode(), List::Tools);
+                cursor = Cursor::from_bytes(&next.to_bytes(), List::Tools);
                 prop_assert_eq!(cursor.as_ref(), Some(&next));
             }
             let want: Vec<String> = counts.iter().enumerate().flat_map(|(n, count)| (0..*count).map(move |m| format!("b{n}__t{m}"))).collect();
@@ -234,8 +235,9 @@ mod tests {
         let mut catalogs = vec![("a".to_owned(), catalog("a", 2)), ("b".to_owned(), catalog("b", 4))];
         let first = page(all(&catalogs), List::Tools, Era::Modern, None, limits).unwrap();
         let next = first.next.unwrap();
-        assert_eq!(Cursor::parse(&next.encode(), List::Prompts), None);
-        assert_eq!(Cursor::parse("bm8", List::Tools), None);
+        let bytes = next.to_bytes();
+        assert_eq!(Cursor::from_bytes(&bytes, List::Prompts), None);
+        assert_eq!(Cursor::from_bytes(&bytes[..17], List::Tools), None);
         catalogs[0].1 = catalog("a", 9);
         let rest = page(all(&catalogs), List::Tools, Era::Modern, Some(&next), limits).unwrap();
         assert_eq!(names(&rest.items), ["b__t1", "b__t2", "b__t3"], "others may change");
@@ -249,11 +251,13 @@ mod tests {
     #[test]
     fn results_say_what_they_lack() {
         let page = Page { items: Bytes::from_static(b"{\"name\":\"x\"}"), next: None };
-        let frame = Frame { info: b"{}", ttl_ms: 9, public: true, stale: &[], missing: &[] };
+        let frame = Frame { info: b"{}", ttl_ms: 9, public: true, stale: &[], missing: &[], next: None };
         let read = |frame: &Frame<'_>, to| -> Value {
             serde_json::from_slice(&frame.result(List::Tools, &page, to)).unwrap()
         };
         assert_eq!(read(&frame, Era::Legacy), json!({ "tools": [{ "name": "x" }] }));
+        let first = Frame { next: Some("sealed"), ..frame };
+        assert_eq!(read(&first, Era::Legacy)["nextCursor"], "sealed");
         assert_eq!(
             read(&frame, Era::Modern),
             json!({ "resultType": "complete", "ttlMs": 9, "cacheScope": "public", "tools": [{ "name": "x" }],

@@ -10,10 +10,20 @@ use super::list::List;
 use super::message::Passage;
 use super::page::{PageLimits, page};
 use super::source::Source;
+use super::tasks::{OwnedTask, TaskNames};
 use super::{names, uris};
 use crate::bridge::message::Owned;
 use crate::envelope::Kind;
 use crate::revision::Era;
+
+/// Names that anybody can read.
+struct Plain;
+
+impl TaskNames for Plain {
+    fn name(&self, task: OwnedTask, _: u64) -> Option<String> {
+        String::from_utf8(task.to_bytes()).ok()
+    }
+}
 
 /// Runs every line through the aggregate as message and as entry, and checks what must hold.
 ///
@@ -31,7 +41,7 @@ fn pass(line: &Bytes) {
         addressed(&message, &address);
     }
     for method in ["tools/call", "prompts/get", "resources/read", "tasks/get", ""] {
-        let passage = Passage { backend: "b", method };
+        let passage = Passage { backend: "b", method, tasks: &Plain };
         if let Some(passed) = passage.message(message.lend()) {
             let again = Owned::scan(passed).expect("what passed is a message");
             assert_eq!(again.lend().id(), message.lend().id(), "an id changed");

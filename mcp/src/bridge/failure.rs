@@ -95,6 +95,11 @@ pub fn unknown_task(id: &[u8]) -> Bytes {
     error_response(id, code::INVALID_PARAMS, "unknown taskId", None).into()
 }
 
+/// -32602: a cursor that is none, or somebody else's, or of another list, or too old.
+pub fn unknown_cursor(id: &[u8]) -> Bytes {
+    error_response(id, code::INVALID_PARAMS, "the cursor is none of this list", None).into()
+}
+
 /// A tool result that says what went wrong, so that a model reads it. `modern` results name their type.
 pub fn tool_error(id: &[u8], text: &str, modern: bool) -> Bytes {
     let block = object(&joined(&[br#""type":"text""#, &pair("text", &quoted(text))]));

@@ -6,7 +6,7 @@
 //! - `retry`: the client comes back with answers
 //! - `tasking`: calls that the server offers as tasks only
 //! - `toolbox`: which tools may be called as tasks
-//! - `handed`, `looking`: tasks that their clients look at themselves
+//! - `handed`, `looking`, `news`: tasks that their clients look at themselves, or listen to
 //! - `notices`: progress, logs and changes on their way to whom they concern
 //! - `listen`: subscriptions
 
@@ -15,6 +15,7 @@ mod call;
 mod handed;
 mod listen;
 mod looking;
+mod news;
 mod notices;
 mod opening;
 mod retry;
@@ -122,6 +123,8 @@ pub enum LaneTimer {
     Poll(u64),
     /// A task that its client looks at has had its time.
     Task(u64),
+    /// The questions of a task that is listened to may follow its state.
+    News(u64),
     /// A question waits for a call to belong to.
     Unsolicited(u64),
     /// Subscriptions wait to be confirmed.
@@ -218,13 +221,18 @@ impl LegacyLane {
     /// Whether something is under way that comes to an end by itself.
     pub fn has_calls(&self) -> bool {
         let queued = matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty());
-        queued || !self.calls.is_empty() || self.tasks.values().any(Handed::is_open)
+        queued || !self.calls.is_empty() || self.has_tasks()
     }
 
-    /// Whether a call is open about which the server may ask something. What a task asks names the task.
+    /// Whether a call is open about which the server may ask something.
     pub fn may_be_asked(&self) -> bool {
         self.calls.values().any(|call| call.interactive)
             || matches!(&self.phase, Phase::Opening(queue) if !queue.is_empty())
+    }
+
+    /// Whether a task is open about which the server may ask something. What it asks should name the task.
+    pub fn has_tasks(&self) -> bool {
+        self.tasks.values().any(Handed::is_open)
     }
 
     /// A client's request. `resume` is its `requestState`, opened by the driver.
@@ -283,6 +291,7 @@ impl LegacyLane {
             LaneTimer::Suspension(call) => self.abandon(call),
             LaneTimer::Poll(call) => self.look_at_task(call),
             LaneTimer::Task(task) => self.expire(task),
+            LaneTimer::News(task) => self.tell_news(task),
             LaneTimer::Unsolicited(held) => self.answer_unsolicited(held),
             LaneTimer::Listen(exchange) => self.acknowledge_late(exchange),
         }
@@ -293,7 +302,7 @@ impl LegacyLane {
         let method = request.method();
         match method {
             methods::SERVER_DISCOVER => self.discover(exchange, &id),
-            methods::SUBSCRIPTIONS_LISTEN => self.listen(exchange, request),
+            methods::SUBSCRIPTIONS_LISTEN => self.listen(exchange, request, resume),
             methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL => {
                 self.about_task(exchange, request, &resume);
             }

@@ -3,6 +3,8 @@
 //! The driver seals it, together with principal, backend and expiry, into the text of `requestState`. The number of
 //! a task ([`TaskCreated`]) it seals into the text of `taskId`.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,17 @@ pub enum Resume {
     Lost,
     /// It is about a task of this lane.
     Task(u64),
+    /// It listens to tasks.
+    Tasks(HeardTasks),
+}
+
+/// The tasks that a listen names, as far as they are its client's.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HeardTasks {
+    /// Those of this lane by their numbers, with the names that the client has for them.
+    pub here: BTreeMap<u64, String>,
+    /// The names of those that are listened to on other lanes: acknowledged with these.
+    pub elsewhere: Vec<String>,
 }
 
 /// Tells two requests apart: method, target and arguments. Order and spelling of members do not count.

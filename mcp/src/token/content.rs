@@ -49,6 +49,17 @@ pub enum RequestState {
     Kept { owner: NodeTag, id: HandleId },
     /// Nobody remembers the call: it is sent again, by any node.
     Resend { request: Fingerprint },
+    /// A state of a modern server, by the text it gave, and the request that it is for.
+    Upstream { request: Fingerprint, state: String },
+}
+
+/// What a `cursor` into a list of a legacy server stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cursor {
+    /// Tells the list and the kind of lane apart: another one may list something else.
+    pub scope: [u8; 16],
+    /// The server's own.
+    pub text: String,
 }
 
 /// What a `taskId` stands for.
@@ -93,6 +104,7 @@ impl RequestState {
         match self {
             Self::Kept { owner, id } => [&b"k"[..], owner.as_bytes(), id].concat(),
             Self::Resend { request } => [&b"r"[..], request.as_bytes()].concat(),
+            Self::Upstream { request, state } => [&b"u"[..], request.as_bytes(), state.as_bytes()].concat(),
         }
     }
 
@@ -103,8 +115,24 @@ impl RequestState {
                 kept(rest).filter(|(.., rest)| rest.is_empty()).map(|(owner, id, _)| Self::Kept { owner, id })
             }
             b'r' => Some(Self::Resend { request: Fingerprint::from_bytes(rest.try_into().ok()?) }),
+            b'u' => {
+                let (request, state) = rest.split_first_chunk()?;
+                let state = std::str::from_utf8(state).ok()?.to_owned();
+                Some(Self::Upstream { request: Fingerprint::from_bytes(*request), state })
+            }
             _ => None,
         }
+    }
+}
+
+impl Cursor {
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.scope, self.text.as_bytes()].concat()
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (scope, text) = bytes.split_first_chunk()?;
+        Some(Self { scope: *scope, text: std::str::from_utf8(text).ok()?.to_owned() })
     }
 }
 
@@ -162,7 +190,8 @@ mod tests {
             assert_eq!(Session::from_bytes(&session.to_bytes()), Some(session));
         }
         let request = Fingerprint::from_bytes([3; 32]);
-        for state in [RequestState::Kept { owner, id }, RequestState::Resend { request }] {
+        let theirs = RequestState::Upstream { request, state: "theirs".to_owned() };
+        for state in [RequestState::Kept { owner, id }, RequestState::Resend { request }, theirs] {
             assert_eq!(RequestState::from_bytes(&state.to_bytes()), Some(state));
         }
         for task in [
@@ -175,13 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_survives_its_travel() {
+        let cursor = Cursor { scope: [4; 16], text: "theirs".to_owned() };
+        assert_eq!(Cursor::from_bytes(&cursor.to_bytes()), Some(cursor));
+        assert_eq!(Cursor::from_bytes(&[4; 15]), None);
+        assert_eq!(Cursor::from_bytes(&[0xff; 17]), None);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_nothing() {
         let kept = Kept { owner: NodeTag::of("n"), id: [2; 16], revision: Revision::LATEST, seed: vec![] };
         let kept = Session::Kept(kept).to_bytes();
         for bytes in [&b""[..], b"x", b"k", b"u\xff", &kept[..20], &[&kept[..25], b"\x09"].concat()] {
             assert_eq!(Session::from_bytes(bytes), None, "{bytes:?}");
         }
-        for bytes in [&b""[..], b"k1", b"r", &kept] {
+        for bytes in [&b""[..], b"k1", b"r", b"u", &kept] {
             assert_eq!(RequestState::from_bytes(bytes), None, "{bytes:?}");
         }
         for bytes in [&b""[..], b"x", b"k1", b"u\xff", b"o", &[b'o'; 34]] {

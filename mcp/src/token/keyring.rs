@@ -7,7 +7,7 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Binding, TOKEN_LEN_MAX};
+use super::Binding;
 
 /// Bytes of a key as it is handed out.
 pub const KEY_LEN: usize = 32;
@@ -109,12 +109,12 @@ impl Keyring {
         bytes.extend(nonce);
         bytes.extend(inside);
         URL_SAFE_NO_PAD.encode_string(&bytes, &mut text);
-        (text.len() <= TOKEN_LEN_MAX).then_some(text)
+        (text.len() <= binding.purpose.len_max()).then_some(text)
     }
 
     /// The content of a token that is whole, in time, and for just this binding. Everything else is `None`.
     pub fn open(&self, binding: Binding<'_>, now_s: u64, token: &str) -> Option<Vec<u8>> {
-        if token.len() > TOKEN_LEN_MAX {
+        if token.len() > binding.purpose.len_max() {
             return None;
         }
         let (id, text) = token.strip_prefix(PREFIX)?.split_once('.')?;
@@ -135,7 +135,7 @@ impl Keyring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Purpose;
+    use super::super::{LONG_TOKEN_LEN_MAX, Purpose, TOKEN_LEN_MAX};
     use super::*;
 
     const HERE: Binding<'static> =
@@ -182,6 +182,10 @@ mod tests {
         let keyring = Keyring::new(key(1), vec![]);
         let content = vec![0; TOKEN_LEN_MAX];
         assert_eq!(keyring.seal(HERE, [0; NONCE_LEN], 1, &content), None);
+        let in_a_body = Binding { purpose: Purpose::RequestState, ..HERE };
+        let token = keyring.seal(in_a_body, [0; NONCE_LEN], 1, &content).unwrap();
+        assert_eq!(keyring.open(in_a_body, 0, &token), Some(content));
+        assert_eq!(keyring.seal(in_a_body, [0; NONCE_LEN], 1, &vec![0; LONG_TOKEN_LEN_MAX]), None);
     }
 
     #[test]

@@ -2,15 +2,14 @@
 
 use std::sync::LazyLock;
 
-use super::content::{RequestState, Session};
-use super::{Binding, KEY_LEN, Key, KeyId, Keyring, NONCE_LEN, Purpose, TOKEN_LEN_MAX};
+use super::content::{Cursor, RequestState, Session, Task};
+use super::{Binding, KEY_LEN, Key, KeyId, Keyring, NONCE_LEN, Purpose};
 
 static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
     Keyring::new(Key::new(KeyId(1), &[1; KEY_LEN]), vec![Key::new(KeyId(2), &[2; KEY_LEN])])
 });
 
-const PURPOSES: [Purpose; 5] =
-    [Purpose::Session, Purpose::RequestState, Purpose::Task, Purpose::Cursor, Purpose::Event];
+const PURPOSES: [Purpose; 4] = [Purpose::Session, Purpose::RequestState, Purpose::Task, Purpose::Cursor];
 
 /// Takes the input for a token, for changes to a good one, and for what to seal.
 ///
@@ -48,6 +47,12 @@ fn read(content: &[u8]) {
     if let Some(state) = RequestState::from_bytes(content) {
         assert_eq!(state.to_bytes(), content, "a state changes");
     }
+    if let Some(task) = Task::from_bytes(content) {
+        assert_eq!(task.to_bytes(), content, "a task changes");
+    }
+    if let Some(cursor) = Cursor::from_bytes(content) {
+        assert_eq!(cursor.to_bytes(), content, "a cursor changes");
+    }
 }
 
 /// Each pair of bytes is a place and what stands there instead.
@@ -82,11 +87,11 @@ fn sealed(content: &[u8], change: Change, expires_s: u64, place: u8) {
     let name = |bits: u8| names[usize::from(bits % 4)];
     let purpose = PURPOSES[usize::from(place) % PURPOSES.len()];
     let here = Binding { purpose, endpoint: name(place), principal: name(place >> 2) };
-    let nonce = [place; NONCE_LEN];
+    let (nonce, len_max) = ([place; NONCE_LEN], purpose.len_max());
     let Some(token) = KEYRING.seal(here, nonce, expires_s, content) else {
-        return assert!(content.len() > TOKEN_LEN_MAX / 2, "a short content cannot be sealed");
+        return assert!(content.len() > len_max / 2, "a short content cannot be sealed");
     };
-    assert!(token.len() <= TOKEN_LEN_MAX && token.bytes().all(|byte| byte.is_ascii_graphic()), "{token}");
+    assert!(token.len() <= len_max && token.bytes().all(|byte| byte.is_ascii_graphic()), "{token}");
     let opened = KEYRING.open(here, expires_s.saturating_sub(1), &token);
     assert_eq!(opened.as_deref(), (expires_s > 0).then_some(content), "what was sealed");
     assert_eq!(KEYRING.open(here, expires_s, &token), None, "too late");

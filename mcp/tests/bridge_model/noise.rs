@@ -73,7 +73,7 @@ fn call() -> impl Strategy<Value = String> {
     let more = prop_oneof![
         Just(r#""name":"t","uri":"u","level":"debug","#.to_owned()),
         Just(
-            r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"]},"uri":"v","#
+            r#""notifications":{"toolsListChanged":true,"resourceSubscriptions":["u","v"],"taskIds":["2","4","5","7"]},"uri":"v","#
                 .to_owned()
         ),
         Just(r#""name":"t","requestState":"s","inputResponses":{},"#.to_owned()),
@@ -105,6 +105,20 @@ fn question() -> impl Strategy<Value = String> {
 }
 
 fn notice() -> impl Strategy<Value = String> {
+    let status = prop_oneof![
+        Just("working"),
+        Just("input_required"),
+        Just("completed"),
+        Just("failed"),
+        Just("cancelled")
+    ];
+    let news = status.prop_map(|status| {
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{{"taskId":"T","status":"{status}"}}}}"#)
+    });
+    prop_oneof![3 => plain_notice(), 1 => news]
+}
+
+fn plain_notice() -> impl Strategy<Value = String> {
     (number(), prop_oneof![
         Just("notifications/progress"), Just("notifications/message"), Just("notifications/cancelled"),
         Just("notifications/tools/list_changed"), Just("notifications/resources/updated"),

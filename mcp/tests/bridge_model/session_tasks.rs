@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use omcp_mcp::bridge::legacy_session::{LegacySession, SessionOptions, SessionOutput, SessionTimer};
-use omcp_mcp::bridge::message::{Exchange, Owned};
+use omcp_mcp::bridge::message::Exchange;
 use omcp_mcp::bridge::state::{NewTaskKind, TaskHandle};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use omcp_mcp::bridge::replay::model::Choices;
+use omcp_mcp::bridge::replay::model::{Choices, parse, scan};
 
 use super::all::all;
 
@@ -338,14 +337,6 @@ impl House {
         }
         assert_eq!(self.session.calls(), 0);
     }
-}
-
-fn scan(message: &Value) -> Owned {
-    Owned::scan(message.to_string()).expect("a message")
-}
-
-fn parse(message: &Bytes) -> Value {
-    serde_json::from_slice(message).expect("JSON")
 }
 
 fn plan() -> impl Strategy<Value = Plan> {

@@ -1,16 +1,15 @@
-//! Modern clients that look at tasks of a legacy server, with a [`LegacyLane`] between them.
+//! Modern clients that look at tasks of a legacy server and listen to them, with a [`LegacyLane`] between them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane};
-use omcp_mcp::bridge::message::{Exchange, Owned};
-use omcp_mcp::bridge::state::Resume;
+use omcp_mcp::bridge::message::Exchange;
+use omcp_mcp::bridge::state::{HeardTasks, Resume};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use omcp_mcp::bridge::replay::model::Choices;
+use omcp_mcp::bridge::replay::model::{Choices, parse, scan};
 
 use super::all::all;
 
@@ -41,6 +40,7 @@ struct Client {
     asked: Vec<(String, Value)>,
     answered: BTreeSet<String>,
     cancels: bool,
+    listens: bool,
     end: Option<Value>,
 }
 
@@ -64,6 +64,7 @@ enum Move {
     Look(usize),
     Update(usize),
     Cancel(usize),
+    Listen(usize),
     Fire(LaneTimer),
 }
 
@@ -72,6 +73,7 @@ struct House {
     lane: LegacyLane,
     clients: Vec<Client>,
     exchanges: BTreeMap<Exchange, usize>,
+    listens: BTreeMap<Exchange, usize>,
     started: usize,
     work: BTreeMap<usize, Work>,
     up: VecDeque<Value>,
@@ -96,6 +98,7 @@ impl House {
             plans,
             lane: LegacyLane::open(options),
             exchanges: BTreeMap::new(),
+            listens: BTreeMap::new(),
             started: 0,
             work: BTreeMap::new(),
             up: VecDeque::new(),
@@ -113,6 +116,10 @@ impl House {
             let choice = choices.next(moves.len()).unwrap_or(0);
             self.take(moves[choice]);
         }
+        for exchange in std::mem::take(&mut self.listens).into_keys() {
+            self.lane.gone(exchange);
+        }
+        self.settle();
         self.check();
     }
 
@@ -131,12 +138,16 @@ impl House {
             if client.waits || client.task.is_none() || client.end.is_some() {
                 continue;
             }
+            if !client.listens {
+                moves.push(Move::Listen(at));
+            }
             if self.plans[at].end == End::Cancelled && !client.cancels {
                 moves.push(Move::Cancel(at));
             }
             moves.push(if client.asked.is_empty() { Move::Look(at) } else { Move::Update(at) });
         }
-        let gathers = self.timers.keys().find(|timer| matches!(timer, LaneTimer::Gather(_)));
+        let short = |timer: &&LaneTimer| matches!(timer, LaneTimer::Gather(_) | LaneTimer::News(_));
+        let gathers = self.timers.keys().find(short);
         moves.extend(gathers.map(|timer| Move::Fire(*timer)));
         (!moves.is_empty()).then_some(moves)
     }
@@ -168,6 +179,7 @@ impl House {
                 let answer = json!({ "action": "accept", "content": { "echo": echo } });
                 self.send(at, "tasks/update", json!({ "inputResponses": { key: answer } }));
             }
+            Move::Listen(at) => self.listen(at),
             Move::Fire(timer) => {
                 self.timers.remove(&timer);
                 self.lane.fire(timer);
@@ -176,14 +188,23 @@ impl House {
         self.settle();
     }
 
+    fn listen(&mut self, at: usize) {
+        self.clients[at].listens = true;
+        self.numbers += 1;
+        let exchange = Exchange(self.numbers);
+        let number = self.clients[at].task.expect("a task");
+        let here = BTreeMap::from([(number, format!("task {number}"))]);
+        let params = json!({ "notifications": { "taskIds": [format!("task {number}")] }, "_meta": meta() });
+        let request = json!({ "jsonrpc": "2.0", "id": self.numbers, "method": "subscriptions/listen", "params": params });
+        self.listens.insert(exchange, at);
+        let resume = Resume::Tasks(HeardTasks { here, elsewhere: vec![] });
+        self.lane.request(exchange, scan(&request).lend(), resume);
+    }
+
     fn send(&mut self, at: usize, method: &str, mut params: Value) {
         self.numbers += 1;
         let exchange = Exchange(self.numbers);
-        params["_meta"] = json!({
-            format!("{META}/protocolVersion"): "2026-07-28",
-            format!("{META}/clientCapabilities"):
-                { "elicitation": {}, "extensions": { format!("{META}/tasks"): {} } },
-        });
+        params["_meta"] = meta();
         let resume = self.clients[at].task.map_or(Resume::First, Resume::Task);
         if let Resume::Task(number) = resume {
             params["taskId"] = json!(format!("task {number}"));
@@ -217,6 +238,7 @@ impl House {
                 let work = self.work.get_mut(&at).expect("work");
                 work.cancelled = true;
                 work.open.clear();
+                self.announce(at);
                 self.answer_result(at);
                 self.tell(at)
             }
@@ -260,9 +282,21 @@ impl House {
         }
         match count {
             Some(0) => self.go_on(at),
-            Some(_) => self.ask(at),
-            None => self.answer_result(at),
+            Some(_) => {
+                self.announce(at);
+                self.ask(at);
+            }
+            None => {
+                self.announce(at);
+                self.answer_result(at);
+            }
         }
+    }
+
+    fn announce(&mut self, at: usize) {
+        let told =
+            json!({ "jsonrpc": "2.0", "method": "notifications/tasks/status", "params": self.tell(at) });
+        self.down.push_back(told);
     }
 
     /// Questions go with the request for the result only.
@@ -315,6 +349,7 @@ impl House {
         for output in outputs {
             match output {
                 LaneOutput::Upstream(message) => self.up.push_back(parse(&message)),
+                LaneOutput::Client { exchange, message } => self.heard(exchange, &parse(&message)),
                 LaneOutput::Answer { exchange, message, .. } => self.told(exchange, &parse(&message)),
                 LaneOutput::Created { exchange, answer } => {
                     let client = self.client(exchange);
@@ -341,6 +376,35 @@ impl House {
         let client = &mut self.clients[at];
         assert!(std::mem::take(&mut client.waits));
         client
+    }
+
+    /// News of a task: as true as if it had been looked at.
+    fn heard(&self, exchange: Exchange, told: &Value) {
+        let at = self.listens[&exchange];
+        let client = &self.clients[at];
+        let name = format!("task {}", client.task.expect("a task"));
+        assert_eq!(told["params"]["_meta"][format!("{META}/subscriptionId")], exchange.0);
+        if told["method"] == "notifications/subscriptions/acknowledged" {
+            return assert_eq!(told["params"]["notifications"], json!({ "taskIds": [name] }));
+        }
+        assert_eq!(
+            (&told["method"], &told["params"]["taskId"]),
+            (&json!("notifications/tasks"), &json!(name))
+        );
+        let heard = &told["params"];
+        match heard["status"].as_str().expect("a status") {
+            "working" => assert_eq!(heard.get("inputRequests"), None),
+            "input_required" => {
+                let asked = heard["inputRequests"].as_object().expect("questions");
+                assert!(
+                    !asked.is_empty() && asked.keys().all(|key| !client.answered.contains(key)),
+                    "{told}"
+                );
+            }
+            "completed" => assert_eq!(heard["result"]["task"], at),
+            "failed" => assert_eq!(heard["error"]["code"], -32000),
+            _ => assert_eq!(heard.get("result"), None),
+        }
     }
 
     fn told(&mut self, exchange: Exchange, answer: &Value) {
@@ -386,12 +450,12 @@ impl House {
     }
 }
 
-fn scan(message: &Value) -> Owned {
-    Owned::scan(message.to_string()).expect("a message")
-}
-
-fn parse(message: &Bytes) -> Value {
-    serde_json::from_slice(message).expect("JSON")
+fn meta() -> Value {
+    json!({
+        format!("{META}/protocolVersion"): "2026-07-28",
+        format!("{META}/clientCapabilities"):
+            { "elicitation": {}, "extensions": { format!("{META}/tasks"): {} } },
+    })
 }
 
 fn plan() -> impl Strategy<Value = Plan> {

@@ -107,7 +107,7 @@ async fn tasks_belong_to_their_backend() -> Result<()> {
         let params = json!({ "name": tool(backend, "failing_job"), "_meta": meta });
         let begun = client.request("tools/call", params).await?;
         let task = begun["taskId"].as_str().unwrap_or_default().to_owned();
-        ensure!(task.starts_with(&format!("{backend}+")), "{begun}");
+        ensure!(task.starts_with("g1."), "{begun}");
         let ended = omcp_tests::harness::wait::until("the task to end", async || {
             let look = json!({ "taskId": task, "_meta": meta });
             let task = client.request("tasks/get", look).await.map_err(|error| format!("{error:#}"))?;
@@ -119,6 +119,41 @@ async fn tasks_belong_to_their_backend() -> Result<()> {
         assert_eq!(refused(&client, "tasks/get", foreign).await?["code"], -32602);
         let undeclared = json!({ "taskId": task });
         assert_eq!(refused(&client, "tasks/get", undeclared).await?["code"], -32021);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_listened_to_at_their_owners() -> Result<()> {
+    let house = House::build().await;
+    let client = Modern::new(&house.endpoint());
+    let able = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} }, "elicitation": {} });
+    let meta = json!({ "io.modelcontextprotocol/clientCapabilities": able });
+    let mut open = Vec::new();
+    for backend in ["http", "modern-stdio", "legacy-stdio", "legacy-http"] {
+        let slow =
+            json!({ "name": tool(backend, "slow_compute"), "arguments": { "seconds": 3 }, "_meta": meta });
+        let made = client.request("tools/call", slow).await?;
+        open.push(made["taskId"].as_str().unwrap_or_default().to_owned());
+    }
+    let named = json!({ "taskIds": [&open[..], &["unknown".to_owned()]].concat() });
+    let undeclared = refused(&client, "subscriptions/listen", json!({ "notifications": named })).await?;
+    assert_eq!(undeclared["code"], -32021);
+    let wanted = json!({ "notifications": named, "_meta": meta });
+    let mut listen = client.open("subscriptions/listen", wanted).await?;
+    let first = listen.next().await?.expect("an acknowledgement");
+    let mut granted: Vec<String> =
+        serde_json::from_value(first["params"]["notifications"]["taskIds"].clone())?;
+    granted.sort_unstable();
+    open.sort_unstable();
+    assert_eq!(granted, open, "{first}");
+    while !open.is_empty() {
+        let told = listen.next().await?.expect("news");
+        assert_eq!(told["method"], "notifications/tasks", "{told}");
+        assert_eq!(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], listen.id);
+        if told["params"]["status"] == "completed" {
+            open.retain(|task| told["params"]["taskId"] != *task);
+        }
     }
     Ok(())
 }

@@ -36,11 +36,24 @@ async fn a_task_is_looked_at_through_any_node() -> Result<()> {
         until("completed").await;
     }
     let client = Modern::new(&house.endpoint(0, "legacy-stdio"));
+    let soon = json!({ "name": "slow_compute", "arguments": { "seconds": 2 } });
+    let made = client.request("tools/call", able(soon)).await?;
+    let named = json!({ "notifications": { "taskIds": [made["taskId"]] } });
+    let there = client.at(&house.endpoint(1, "legacy-stdio"));
+    let mut listen = there.open("subscriptions/listen", able(named.clone())).await?;
+    let first = listen.next().await?.context("an acknowledgement")?;
+    assert_eq!(first["params"]["notifications"], named["notifications"]);
+    while listen.next().await?.context("news")?["params"]["status"] != "completed" {}
+
     let slow = json!({ "name": "slow_compute", "arguments": { "seconds": 60 } });
     let made = client.request("tools/call", able(slow)).await?;
     house.cluster.nodes[0].kill();
     let there = client.at(&house.endpoint(1, "legacy-stdio"));
     let mut exchange = there.open("tasks/get", able(json!({ "taskId": made["taskId"] }))).await?;
     assert_eq!(exchange.error().await?["code"], -32602);
+    let named = json!({ "notifications": { "taskIds": [made["taskId"]] } });
+    let mut listen = there.open("subscriptions/listen", able(named)).await?;
+    let first = listen.next().await?.context("an acknowledgement")?;
+    assert_eq!(first["params"]["notifications"], json!({}), "a task that is lost is left out");
     Ok(())
 }

@@ -137,6 +137,105 @@ async fn a_task_is_for_who_made_it_and_says_that_it_knows_tasks() -> Result<()> 
     Ok(())
 }
 
+/// The next news of a task in a stream of them.
+async fn news(listen: &mut Exchange, task: &str) -> Result<Value> {
+    let mut told = listen.next().await?.context("news")?;
+    assert_eq!(told["method"], "notifications/tasks", "{told}");
+    assert_eq!(told["params"]["taskId"], task, "{told}");
+    Ok(told["params"].take())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stateless_client_hears_of_the_tasks_of_a_handshake_backend() -> Result<()> {
+    let house = House::build();
+    for backend in HANDSHAKE {
+        let client = Able::at(&house, backend);
+        let asking = client.begin("confirm_delete", json!({ "filename": "a" })).await?;
+        client.until(&asking, "input_required").await;
+        let other = client.begin("slow_compute", json!({ "seconds": 60 })).await?;
+        let named = json!({ "notifications": { "taskIds": [asking, altered(&other), "unknown"] } });
+        let mut listen = client.0.open("subscriptions/listen", Able::with(named)).await?;
+        let id = listen.id.clone();
+        let first = listen.next().await?.context("an acknowledgement")?;
+        assert_eq!(first["params"]["notifications"], json!({ "taskIds": [asking] }), "{backend}: {first}");
+        client.request("tasks/cancel", json!({ "taskId": other })).await?;
+        let answer = json!({ "confirm": { "action": "accept", "content": { "confirm": true } } });
+        client.request("tasks/update", json!({ "taskId": asking, "inputResponses": answer })).await?;
+        let ended = loop {
+            let told = news(&mut listen, &asking).await?;
+            assert_eq!(told["_meta"]["io.modelcontextprotocol/subscriptionId"], id, "{backend}: {told}");
+            ensure!(told["ttlMs"].is_u64() && told.get("ttl").is_none(), "{backend}: {told}");
+            if told["status"] != "working" {
+                break told;
+            }
+        };
+        assert_eq!(ended["status"], "completed", "{backend}: {ended}");
+        let looked = client.until(&asking, "completed").await;
+        assert_eq!(ended["result"], looked["result"], "{backend}");
+
+        let named = json!({ "notifications": { "taskIds": [asking] } });
+        let mut undeclared = client.0.open("subscriptions/listen", named).await?;
+        assert_eq!((undeclared.status.as_u16(), &undeclared.error().await?["code"]), (400, &json!(-32021)));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_of_a_client_without_a_name_has_its_lane_to_itself() -> Result<()> {
+    let house = House::build();
+    let client = Able::at(&house, "legacy-stdio");
+    let pid = async || {
+        let told = client.request("tools/call", json!({ "name": "pid", "arguments": {} })).await?;
+        told["content"][0]["text"].as_str().map(str::to_owned).context("a process")
+    };
+    let first = pid().await?;
+    assert_eq!(pid().await?, first, "lanes that are free are used");
+    let task = client.begin("slow_compute", json!({ "seconds": 60 })).await?;
+    let second = pid().await?;
+    assert_ne!(second, first, "a question of the task could reach somebody else");
+    client.request("tasks/cancel", json!({ "taskId": task })).await?;
+    wait::until("the lane to be free", async || {
+        let found = pid().await.map_err(|error| format!("{error:#}"))?;
+        holds(found == first, found)
+    })
+    .await;
+    // More tasks than may keep lanes leave some to take turns.
+    for _ in 0..10 {
+        client.begin("slow_compute", json!({ "seconds": 60 })).await?;
+    }
+    pid().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_listen_hears_of_tasks_on_several_lanes() -> Result<()> {
+    let house = House::build();
+    let client = Able::at(&house, "legacy-stdio");
+    let here = client.begin("slow_compute", json!({ "seconds": 4 })).await?;
+    // A call that may be asked something has its lane to itself until it is answered.
+    let held =
+        client.request("tools/call", json!({ "name": "test_elicitation", "arguments": { "message": "?" } }));
+    ensure!(held.await?["resultType"] == "input_required");
+    let elsewhere = client.begin("slow_compute", json!({ "seconds": 4 })).await?;
+    let mut both = [here, elsewhere];
+    both.sort_unstable();
+    let named = json!({ "notifications": { "taskIds": both, "toolsListChanged": true } });
+    let mut listen = client.0.open("subscriptions/listen", Able::with(named)).await?;
+    let first = listen.next().await?.context("an acknowledgement")?;
+    let mut granted: Vec<String> =
+        serde_json::from_value(first["params"]["notifications"]["taskIds"].clone())?;
+    granted.sort_unstable();
+    assert_eq!(granted, both, "{first}");
+    let mut open: Vec<String> = both.to_vec();
+    while !open.is_empty() {
+        let told = listen.next().await?.context("news")?;
+        if told["params"]["status"] == "completed" {
+            open.retain(|task| told["params"]["taskId"] != *task);
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_backend_may_ask_before_it_makes_a_task() -> Result<()> {
     let house = House::build();

@@ -25,6 +25,10 @@ struct Arguments {
     #[arg(long, global = true, default_value_t = 0)]
     page_size: usize,
 
+    /// List so many tools more, which cannot be called.
+    #[arg(long, global = true, default_value_t = 0)]
+    more_tools: usize,
+
     /// Over HTTP, answer with an event stream even when JSON would do. Without it, a client whose Accept names
     /// text/event-stream first gets one.
     #[arg(long, global = true)]
@@ -127,6 +131,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         eras: arguments.era.into(),
         behaviour,
         page_size: arguments.page_size,
+        more_tools: arguments.more_tools,
         always_events: arguments.always_events,
         tally: arguments.tally,
     }));

@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use omcp_core::{BackendConnection, GatewayError, McpMessage};
 use omcp_mcp::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane as Machine};
 use omcp_mcp::bridge::message::{Exchange, Message};
 use omcp_mcp::bridge::state::{InputRequired, Resume, TaskCreated};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::timers::Timers;
 
@@ -68,12 +69,25 @@ struct Shared {
     pid: Option<u32>,
 }
 
+/// What the lanes of a pool share.
+pub struct Turns {
+    /// Told when a claim on one of them ends.
+    pub freed: Notify,
+    /// Claims that may outlast their calls, because a task was made of one.
+    for_tasks: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// So many claims may last as long as a task.
+    pub fn new(for_tasks: usize) -> Self {
+        Self { freed: Notify::new(), for_tasks: Arc::new(Semaphore::new(for_tasks)) }
+    }
+}
+
 /// Who has a lane to himself, and who waits for one.
-#[derive(Default)]
 struct Claims {
     claimed: AtomicBool,
-    /// Told when the claim ends; shared by the lanes of a pool.
-    freed: Arc<Notify>,
+    turns: Arc<Turns>,
 }
 
 /// The right to be the only one whom the server may ask something. It goes over to the request.
@@ -94,7 +108,7 @@ impl Drop for Claim {
 impl Claims {
     fn release(&self) {
         self.claimed.store(false, Ordering::Release);
-        self.freed.notify_waiters();
+        self.turns.freed.notify_waiters();
     }
 }
 
@@ -110,6 +124,11 @@ impl Exchanged {
     pub async fn next(&mut self) -> Option<Heard> {
         self.heard.recv().await
     }
+
+    /// The same, to be polled beside others.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Heard>> {
+        self.heard.poll_recv(cx)
+    }
 }
 
 impl Drop for Exchanged {
@@ -121,20 +140,20 @@ impl Drop for Exchanged {
 
 impl LegacyLane {
     /// Gives the connection to a new task; it ends when nobody has used it for `idle`.
-    /// `freed` is told when a claim on it ends; `changed` is called when the server says that a list of its
+    /// `turns` are those of its pool; `changed` is called when the server says that a list of its
     /// has changed.
     pub fn start(
         connection: Box<dyn BackendConnection>,
         options: LaneOptions,
         idle: Duration,
-        freed: Arc<Notify>,
+        turns: Arc<Turns>,
         changed: impl Fn() + Send + 'static,
     ) -> Self {
         let (commands, inbound) = mpsc::channel(COMMANDS_MAX);
         let (ended_sender, ended) = watch::channel(None);
         let pid = connection.pid();
         let busy = Arc::new(AtomicBool::new(true));
-        let claims = Arc::new(Claims { claimed: AtomicBool::new(false), freed });
+        let claims = Arc::new(Claims { claimed: AtomicBool::new(false), turns });
         let owner = Owner {
             machine: Machine::open(options),
             timers: Timers::default(),
@@ -146,13 +165,14 @@ impl LegacyLane {
             busy: busy.clone(),
             claims: claims.clone(),
             claimed: false,
+            for_task: None,
             changed: Box::new(changed),
         };
         tokio::spawn(run(connection, owner, inbound, ended_sender));
         Self { shared: Arc::new(Shared { commands, next: AtomicU64::new(1), busy, claims, ended, pid }) }
     }
 
-    /// Claims the lane for one call; `None` if somebody else has it.
+    /// Claims the lane for one call, and for the task that the server makes of it; `None` if somebody else has it.
     pub fn claim(&self) -> Option<Claim> {
         let claimed = &self.shared.claims.claimed;
         let free = claimed.compare_exchange(false, true, Ordering::AcqRel, Ordering::Relaxed).is_ok();
@@ -206,6 +226,11 @@ impl LegacyLane {
         self.shared.pid
     }
 
+    /// Whether both are handles on one lane.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     fn command(&self, command: Command) -> Result<(), GatewayError> {
         self.shared.commands.try_send(command).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
@@ -240,6 +265,8 @@ struct Owner {
     claims: Arc<Claims>,
     /// The call that has the lane to itself has come.
     claimed: bool,
+    /// It has it to itself for its task as well.
+    for_task: Option<OwnedSemaphorePermit>,
     changed: Box<dyn Fn() + Send>,
 }
 
@@ -287,10 +314,7 @@ impl Owner {
             }
             let idle = self.machine.is_idle();
             self.busy.store(!self.used || self.machine.has_calls(), Ordering::Relaxed);
-            if self.claimed && !self.machine.may_be_asked() {
-                self.claimed = false;
-                self.claims.release();
-            }
+            self.release_claim();
             let woken = tokio::select! {
                 command = commands.recv() => Woken::Command(command),
                 message = connection.recv() => Woken::Message(message),
@@ -308,6 +332,22 @@ impl Owner {
                 },
                 Woken::Timer(timer) => self.machine.fire(timer),
             }
+        }
+    }
+
+    /// Ends the claim when nothing is open any more that it was made for. A task keeps it if there is room.
+    fn release_claim(&mut self) {
+        if !self.claimed || self.machine.may_be_asked() {
+            return;
+        }
+        if !self.machine.has_tasks() {
+            self.for_task = None;
+        } else if self.for_task.is_none() {
+            self.for_task = self.claims.turns.for_tasks.clone().try_acquire_owned().ok();
+        }
+        if self.for_task.is_none() {
+            self.claimed = false;
+            self.claims.release();
         }
     }
 

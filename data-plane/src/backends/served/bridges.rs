@@ -10,11 +10,10 @@ use omcp_mcp::bridge::capabilities::ClientCapabilities;
 use omcp_mcp::bridge::legacy_lane::LaneOptions;
 use omcp_mcp::bridge::legacy_session::SessionOptions;
 use omcp_mcp::revision::{Era, Revision};
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::Served;
-use crate::backends::bridge::legacy_lane::{Claim, LegacyLane};
+use crate::backends::bridge::legacy_lane::{Claim, LegacyLane, Turns};
 use crate::backends::bridge::legacy_session::{BridgedSession, Renew};
 use crate::backends::bridge::principal::Principal;
 use crate::backends::bridge::task_seal::TaskSeal;
@@ -27,6 +26,8 @@ const SERVED: [&str; 1] = [Revision::V2026_07_28.as_str()];
 pub const LANES_MAX: usize = 256;
 /// Lanes among which the calls of anonymous clients take turns that may be asked something.
 const CLAIMED_MAX: usize = 8;
+/// Those of them that tasks may keep to themselves: the others go on taking turns.
+const KEPT_FOR_TASKS_MAX: usize = 4;
 /// How long such a call waits for its turn.
 const TURN_DEADLINE: Duration = Duration::from_secs(30);
 /// A lane that nobody uses for this long ends, or sooner if its backend says so.
@@ -45,21 +46,26 @@ fn client_info_of_the_gateway() -> String {
 }
 
 /// Lanes that look the same. The first one serves whatever needs no lane to itself.
-#[derive(Default)]
 struct Pool {
     lanes: Vec<LegacyLane>,
     /// Being opened.
     coming: usize,
-    freed: Arc<Notify>,
+    turns: Arc<Turns>,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { lanes: Vec::new(), coming: 0, turns: Arc::new(Turns::new(KEPT_FOR_TASKS_MAX)) }
+    }
 }
 
 /// What a pool has for a request.
 enum Found {
     Lane(LegacyLane, Option<Claim>),
     /// Open another lane.
-    Room(Arc<Notify>),
+    Room(Arc<Turns>),
     /// Wait until one is free.
-    Full(Arc<Notify>),
+    Full(Arc<Turns>),
 }
 
 impl Bridges {
@@ -78,14 +84,14 @@ impl Bridges {
         }
         let most = if claims { CLAIMED_MAX } else { 1 };
         if pool.lanes.len() + pool.coming >= most {
-            return Ok(Found::Full(pool.freed.clone()));
+            return Ok(Found::Full(pool.turns.clone()));
         }
         if count >= LANES_MAX {
             let context = format!("the backend has {LANES_MAX} bridged lanes already; try again later");
             return Err(GatewayError::new(ErrorKind::Limit, context));
         }
         pool.coming += 1;
-        Ok(Found::Room(pool.freed.clone()))
+        Ok(Found::Room(pool.turns.clone()))
     }
 
     /// Ends what [`Found::Room`] began.
@@ -94,7 +100,7 @@ impl Bridges {
         let pool = pools.entry(key.clone()).or_default();
         pool.coming = pool.coming.saturating_sub(1);
         pool.lanes.extend(lane);
-        pool.freed.notify_waiters();
+        pool.turns.freed.notify_waiters();
     }
 
     pub fn is_busy(&self) -> bool {
@@ -141,7 +147,7 @@ impl Drop for Coming<'_> {
 impl Served {
     /// A lane of a legacy backend for a modern client's request. A prompt must never reach another user,
     /// and nobody knows who an anonymous client is: a call that may prompt one has the lane to itself
-    /// (`may_ask`), for as long as it lasts.
+    /// (`may_ask`), for as long as it lasts, or its task.
     ///
     /// # Errors
     /// Those of [`Served::open_connection`]; `Limit` if there are too many lanes, or no lane becomes free.
@@ -156,15 +162,15 @@ impl Served {
         let key = (principal.clone(), capabilities.fingerprint());
         let deadline = Instant::now() + TURN_DEADLINE;
         loop {
-            let freed = match self.bridges.find(&key, claims)? {
+            let turns = match self.bridges.find(&key, claims)? {
                 Found::Lane(lane, claim) => return Ok((lane, claim)),
-                Found::Room(freed) => {
-                    self.open_bridge(&key, capabilities.clone(), client_info, freed).await?;
+                Found::Room(turns) => {
+                    self.open_bridge(&key, capabilities.clone(), client_info, turns).await?;
                     continue;
                 }
-                Found::Full(freed) => freed,
+                Found::Full(turns) => turns,
             };
-            let mut turn = std::pin::pin!(freed.notified());
+            let mut turn = std::pin::pin!(turns.freed.notified());
             turn.as_mut().enable();
             // It may have become free before anybody listened.
             match self.bridges.find(&key, claims)? {
@@ -187,7 +193,7 @@ impl Served {
         key: &Key,
         capabilities: ClientCapabilities,
         client_info: &[u8],
-        freed: Arc<Notify>,
+        turns: Arc<Turns>,
     ) -> Result<(), GatewayError> {
         let mut coming = Coming { bridges: &self.bridges, key, lane: None };
         let Opened { connection, slot } = self.session_connection().await?;
@@ -209,7 +215,7 @@ impl Served {
             }
         };
         let idle = self.lifecycle().idle_timeout.map_or(IDLE, |timeout| timeout.min(IDLE));
-        let lane = LegacyLane::start(connection, options, idle, freed, changed);
+        let lane = LegacyLane::start(connection, options, idle, turns, changed);
         self.watch_bridge(lane.clone(), slot);
         coming.lane = Some(lane);
         drop(coming);

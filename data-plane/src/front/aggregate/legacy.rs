@@ -43,7 +43,8 @@ fn open(inquiry: &Inquiry<'_>, request: &McpMessage, name: &str) -> Result<(Sess
     let heard: Arc<dyn Sink> = general.clone();
     let (views, selection) = (front.views.clone(), inquiry.selection.clone());
     let seals = front.task_seals(&inquiry.principal);
-    let session = AggregateSession::start(views, selection, seals, random_id(), heard);
+    let names = inquiry.names.clone();
+    let session = AggregateSession::start(views, selection, seals, names, random_id(), heard);
     let answer = session.initialize(request);
     let revision = session.revision();
     let (link, home) = (Link::Aggregate(session), Home::Aggregate(name.into()));

@@ -1,5 +1,5 @@
 //! `subscriptions/listen` on the aggregate: changes of the lists are told from what the node knows, resources
-//! are listened to at their owners. When one of them stops telling, the stream is completed, so that its
+//! and tasks are listened to at their owners. When one of them stops telling, the stream is completed, so that its
 //! client knows, and listens anew.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
-use http::Response;
+use http::{Response, StatusCode};
 use omcp_core::{BackendName, McpMessage};
 use omcp_mcp::aggregate::address::Subject;
 use omcp_mcp::bridge::edits::{Edits, joined, object, pair};
@@ -29,7 +29,7 @@ use crate::aggregate::{changes, refusals};
 use crate::front::body::{Body, Events};
 use crate::front::{events, reply};
 
-/// For the owners of resources to confirm; what is late is left out.
+/// For the owners of resources and tasks to confirm; what is late is left out.
 const CONFIRM_DEADLINE: Duration = Duration::from_millis(ACKNOWLEDGE_MS);
 /// Changes that wait for a slow client. There are three kinds.
 const CHANGES_MAX: usize = 16;
@@ -39,9 +39,14 @@ pub async fn answer(inquiry: Inquiry<'_>, request: &McpMessage) -> Response<Body
     let Some(asked) = message.param("notifications").filter(|raw| raw.first() == Some(&b'{')) else {
         return reply::json(refusals::malformed(message));
     };
+    let names_tasks = member(asked, 0..asked.len(), "taskIds").is_some();
+    if let Some(refusal) = names_tasks.then(|| refusals::tasks_undeclared(message)).flatten() {
+        return reply::json_with_status(StatusCode::BAD_REQUEST, refusal);
+    }
     let mut filter = Filter::parse(asked);
-    let owners = subscribe(&inquiry, request, &filter.uris).await;
-    filter.uris = owners.iter().flat_map(|owner| owner.granted.iter().cloned()).collect();
+    let owners = subscribe(&inquiry, request, &filter).await;
+    filter.uris = owners.iter().flat_map(|owner| owner.uris.iter().cloned()).collect();
+    filter.tasks = owners.iter().flat_map(|owner| owner.tasks.iter().cloned()).collect();
     let id = message.id();
     let first = stream::iter([Some(acknowledged(&id, &filter))]);
     let (changes, following) = follow(&inquiry, filter, id.clone());
@@ -86,37 +91,54 @@ fn follow(
     (changes.boxed(), following)
 }
 
-/// A backend that listens to some of its resources.
+/// What a backend calls something -> what the client calls it.
+type Names<'a> = BTreeMap<String, &'a String>;
+
+/// What is listened to at one backend.
+#[derive(Default)]
+struct Wanted<'a> {
+    uris: Names<'a>,
+    tasks: Names<'a>,
+}
+
+/// A backend that listens to some of its resources and tasks, which are as the client calls them.
 struct Owner {
     way: Way,
-    /// As the client calls them.
-    granted: Vec<String>,
+    uris: Vec<String>,
+    tasks: Vec<String>,
     heard: BoxStream<'static, Bytes>,
 }
 
 impl Owner {
-    /// News of its resources; `None` when there will be no more.
+    /// News of what it listens to; `None` when there will be no more.
     fn updates(self) -> impl Stream<Item = Option<Bytes>> {
         let Self { way, heard, .. } = self;
         let updates = heard.filter_map(move |message| {
-            let updated = is(&message, methods::RESOURCES_UPDATED).then(|| Some(way.translate(message)));
-            std::future::ready(updated)
+            let news = is(&message, &[methods::RESOURCES_UPDATED, methods::TASKS]);
+            std::future::ready(news.then(|| Some(way.translate(message))))
         });
         updates.chain(stream::iter([None]))
     }
 }
 
-/// Listens to resources at their owners. Those that nobody owns, or whose owner does not confirm, are left out.
-async fn subscribe(inquiry: &Inquiry<'_>, request: &McpMessage, uris: &[String]) -> Vec<Owner> {
+/// Listens to resources and tasks at their owners. Those that nobody owns, or whose owner does not confirm, are
+/// left out.
+async fn subscribe(inquiry: &Inquiry<'_>, request: &McpMessage, asked: &Filter) -> Vec<Owner> {
     let view = inquiry.view();
-    let mut by_owner: BTreeMap<&BackendName, BTreeMap<String, &String>> = BTreeMap::new();
-    for uri in uris {
+    let mut by_owner: BTreeMap<&BackendName, Wanted<'_>> = BTreeMap::new();
+    for uri in &asked.uris {
         if let Ok((backend, original)) = view.owner(Subject::Resource, uri) {
-            by_owner.entry(backend).or_default().insert(original, uri);
+            by_owner.entry(backend).or_default().uris.insert(original, uri);
         }
     }
-    let confirmed = by_owner.into_iter().map(|(backend, uris)| async move {
-        timeout(CONFIRM_DEADLINE, confirm(inquiry, request, backend, &uris)).await.ok()?
+    for name in &asked.tasks {
+        let Some(task) = inquiry.names.task(name) else { continue };
+        if let Some(backend) = view.backend(&task.backend) {
+            by_owner.entry(backend).or_default().tasks.insert(task.id, name);
+        }
+    }
+    let confirmed = by_owner.into_iter().map(|(backend, wanted)| async move {
+        timeout(CONFIRM_DEADLINE, confirm(inquiry, request, backend, &wanted)).await.ok()?
     });
     join_all(confirmed).await.into_iter().flatten().collect()
 }
@@ -125,32 +147,39 @@ async fn confirm(
     inquiry: &Inquiry<'_>,
     request: &McpMessage,
     backend: &BackendName,
-    uris: &BTreeMap<String, &String>,
+    wanted: &Wanted<'_>,
 ) -> Option<Owner> {
     let served = inquiry.front.served(backend.as_str())?;
-    let wanted = Filter { uris: uris.keys().cloned().collect(), ..Filter::default() };
+    let names = |names: &Names<'_>| names.keys().cloned().collect();
+    let asked = Filter { uris: names(&wanted.uris), tasks: names(&wanted.tasks), ..Filter::default() };
     let bytes = request.bytes();
     let mut edits = Edits::new(bytes);
-    edits.replace(member(bytes, request.envelope().params_range()?, "notifications")?, wanted.to_json());
+    edits.replace(member(bytes, request.envelope().params_range()?, "notifications")?, asked.to_json());
     let sent = McpMessage::trusted(edits.apply());
     let response = Box::pin(inquiry.leg(served, inquiry.headers.clone(), sent)).await;
     let Body::Events(events) = response.into_body() else { return None };
     let mut heard = messages(events).boxed();
     let granted = loop {
         let message = heard.next().await?;
-        if is(&message, methods::SUBSCRIPTIONS_ACKNOWLEDGED) {
+        if is(&message, &[methods::SUBSCRIPTIONS_ACKNOWLEDGED]) {
             let envelope = Envelope::scan(&message, &ScanLimits::default()).ok()?;
             break Filter::parse(Message::new(&message, &envelope).param("notifications")?);
         }
     };
-    let granted = granted.uris.iter().filter_map(|original| uris.get(original).map(|uri| (*uri).clone()));
-    let way = Way { backend: backend.clone(), method: String::new(), id: Bytes::new() };
-    Some(Owner { way, granted: granted.collect(), heard })
+    let names = inquiry.names.clone();
+    let way = Way { backend: backend.clone(), method: String::new(), id: Bytes::new(), names };
+    let (uris, tasks) = (named(&granted.uris, &wanted.uris), named(&granted.tasks, &wanted.tasks));
+    Some(Owner { way, uris, tasks, heard })
 }
 
-fn is(message: &Bytes, method: &str) -> bool {
+/// What was granted, as the client calls it.
+fn named(granted: &[String], names: &Names<'_>) -> Vec<String> {
+    granted.iter().filter_map(|original| names.get(original).map(|name| (*name).clone())).collect()
+}
+
+fn is(message: &Bytes, methods: &[&str]) -> bool {
     let envelope = Envelope::scan(message, &ScanLimits::default());
-    envelope.is_ok_and(|envelope| envelope.method(message) == Some(method))
+    envelope.is_ok_and(|envelope| envelope.method(message).is_some_and(|method| methods.contains(&method)))
 }
 
 /// The messages as events, comments between them, and `last` at the end.

@@ -7,8 +7,6 @@ use omcp_core::{BackendName, McpMessage};
 use omcp_mcp::admit;
 use omcp_mcp::aggregate::address::{Address, Subject};
 use omcp_mcp::aggregate::list::List;
-use omcp_mcp::bridge::capabilities::{ClientCapabilities, required_tasks};
-use omcp_mcp::bridge::failure::missing_capability;
 use omcp_mcp::bridge::message::Message;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::header_value::encode_if_needed;
@@ -39,11 +37,8 @@ pub async fn answer(inquiry: Inquiry<'_>, request: McpMessage) -> Result<Respons
         method => match (List::of_method(method), Address::of(message)) {
             (Some(list), _) => {
                 let (views, view) = (&inquiry.front.views, inquiry.view());
-                Ok(whole(&inquiry, lists::answer(views, &view, list, message, Era::Modern)))
-            }
-            (None, Some(address)) if address.subject == Subject::Task && !declares_tasks(message) => {
-                let refusal = missing_capability(&message.id(), &required_tasks());
-                Ok(reply::json_with_status(StatusCode::BAD_REQUEST, refusal))
+                let handles = inquiry.names.handles();
+                Ok(whole(&inquiry, lists::answer(views, &view, list, message, Era::Modern, handles)))
             }
             (None, Some(address)) => Ok(addressed(inquiry, &request, &address).await),
             (None, None) if refusals::is_known(method) => Ok(reply::json(refusals::malformed(message))),
@@ -58,11 +53,6 @@ fn discover(inquiry: &Inquiry<'_>, request: Message<'_>) -> Vec<u8> {
     compose::response(&request.id(), result.to_string().as_bytes())
 }
 
-/// Who does not know tasks is told so before whose task it might be.
-fn declares_tasks(request: Message<'_>) -> bool {
-    ClientCapabilities::of_modern(request).tasks
-}
-
 /// An answer that is the gateway's own.
 fn whole(inquiry: &Inquiry<'_>, message: bytes::Bytes) -> Response<Body> {
     if !inquiry.accepts.prefers_events {
@@ -74,8 +64,13 @@ fn whole(inquiry: &Inquiry<'_>, message: bytes::Bytes) -> Response<Body> {
 
 async fn addressed(inquiry: Inquiry<'_>, request: &McpMessage, address: &Address) -> Response<Body> {
     let message = Message::new(request.bytes(), request.envelope());
+    // Who does not know tasks is told so before whose task it might be.
+    let is_task = address.subject == Subject::Task;
+    if let Some(refusal) = is_task.then(|| refusals::tasks_undeclared(message)).flatten() {
+        return reply::json_with_status(StatusCode::BAD_REQUEST, refusal);
+    }
     let view = inquiry.view();
-    let (backend, original) = match view.owner(address.subject, &address.text) {
+    let (backend, original) = match inquiry.names.owner(&view, address) {
         Ok(owner) => owner,
         Err(why) => return reply::json(refusals::unowned(message, address, why, Era::Modern)),
     };
@@ -109,7 +104,8 @@ async fn one(
         return reply::json(refusals::gone(Message::new(request.bytes(), request.envelope()), backend));
     };
     let response = Box::pin(inquiry.leg(served, headers, request)).await;
-    passage::answer(response, passage::Way { backend: backend.clone(), method, id }).await
+    let names = inquiry.names.clone();
+    passage::answer(response, passage::Way { backend: backend.clone(), method, id, names }).await
 }
 
 /// The header fields as the backend wants them, where the subject of the request is called `original`.

@@ -1,5 +1,7 @@
 //! A backend's answer on its way to a client of the aggregate, whole or as a stream: references get their
-//! backend in front.
+//! backend in front, and tasks their names.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
@@ -12,6 +14,7 @@ use omcp_mcp::bridge::message::Message;
 use omcp_mcp::envelope::{Envelope, ScanLimits};
 use omcp_mcp::sse;
 
+use crate::aggregate::Names;
 use crate::front::body::{Body, Events};
 use crate::front::{headers, reply};
 
@@ -25,6 +28,7 @@ pub struct Way {
     pub method: String,
     /// Of the client's request, as it spelled it.
     pub id: Bytes,
+    pub names: Arc<Names>,
 }
 
 impl Way {
@@ -33,7 +37,7 @@ impl Way {
         let Ok(envelope) = Envelope::scan(&message, &ScanLimits::default()) else {
             return message;
         };
-        let passage = Passage { backend: self.backend.as_str(), method: &self.method };
+        let passage = Passage { backend: self.backend.as_str(), method: &self.method, tasks: &*self.names };
         passage.message(Message::new(&message, &envelope)).unwrap_or(message)
     }
 }
@@ -106,10 +110,19 @@ pub fn translated(events: Events, way: Way) -> Events {
 
 #[cfg(test)]
 mod tests {
+    use omcp_mcp::aggregate::tasks::OwnedTask;
+
     use super::*;
+    use crate::aggregate::Selection;
+    use crate::aggregate::handles::Handles;
+    use crate::backends::bridge::principal::Principal;
+    use crate::members::Members;
 
     fn way() -> Way {
-        Way { backend: "b".parse().unwrap(), method: "tools/call".to_owned(), id: Bytes::from_static(b"1") }
+        let members = Arc::new(Members::alone("here").unwrap());
+        let names = Names::new(Handles::new(members, &Selection::default(), Principal::anonymous()));
+        let id = Bytes::from_static(b"1");
+        Way { backend: "b".parse().unwrap(), method: "tools/call".to_owned(), id, names: Arc::new(names) }
     }
 
     #[tokio::test]
@@ -142,9 +155,12 @@ mod tests {
         let body = r#"{"jsonrpc":"2.0","id":1,"result":{"taskId":"7"}}"#;
         let response =
             reply::json_with_status(http::StatusCode::ACCEPTED, Bytes::from_static(body.as_bytes()));
-        let answer = answer(response, way()).await;
+        let way = way();
+        let answer = answer(response, way.clone()).await;
         assert_eq!(answer.status(), http::StatusCode::ACCEPTED);
         let Body::Whole(Some(said)) = answer.into_body() else { panic!("not whole") };
-        assert_eq!(said, body.replace("\"7\"", "\"b+7\""));
+        let message: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        let task = way.names.task(message["result"]["taskId"].as_str().unwrap());
+        assert_eq!(task, Some(OwnedTask { backend: "b".to_owned(), id: "7".to_owned() }));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::asking::{Asked, has_room, related_task};
 use super::call::{Call, Waiting};
+use super::news::News;
 use super::retry::take_answers;
 use super::tasking::Stage;
 use super::{LaneOutput, LaneTimer, LegacyLane, Wire};
@@ -29,6 +30,8 @@ pub(super) struct Handed {
     pub fetching: bool,
     /// What was answered to that.
     pub outcome: Option<Owned>,
+    /// What its listeners are told next.
+    pub news: Option<News>,
     /// Its client has seen the end, or wants it.
     pub over: bool,
 }
@@ -66,7 +69,8 @@ impl LegacyLane {
         self.arm(LaneTimer::Task(number), answer.ttl_ms());
         self.outbox.push(LaneOutput::Created { exchange: client.exchange, answer });
         let (questions, names) = (Vec::new(), BTreeSet::new());
-        let handed = Handed { task, questions, names, fetching: false, outcome: None, over: false };
+        let handed =
+            Handed { task, questions, names, fetching: false, outcome: None, news: None, over: false };
         self.tasks.insert(number, handed);
         true
     }
@@ -131,6 +135,14 @@ impl LegacyLane {
         self.answer(exchange, 200, compose::response(id, &result).into());
     }
 
+    /// Its client knows the end of a task.
+    pub(super) fn task_is_over(&mut self, number: u64) {
+        self.give_up_questions(number);
+        if let Some(handed) = self.tasks.get_mut(&number) {
+            handed.over = true;
+        }
+    }
+
     /// The server has heard that a task is not wanted, whatever it says to that.
     pub(super) fn task_cancelled(&mut self, id: u64, number: u64) {
         if let Some(handed) = self.tasks.get_mut(&number) {
@@ -156,7 +168,11 @@ impl LegacyLane {
         let waits = |call: &Call| matches!(&call.stage, Stage::Announced(task, _) if *task == number);
         let waiting: Vec<u64> =
             self.calls.iter().filter(|(_, call)| waits(call)).map(|(id, _)| *id).collect();
+        let is_news = handed.news.as_ref().is_some_and(|news| news.status == TaskStatus::InputRequired);
         waiting.into_iter().for_each(|id| self.arm(LaneTimer::Gather(id), GATHER_MS));
+        if is_news {
+            self.arm(LaneTimer::News(number), GATHER_MS);
+        }
     }
 
     /// The task that a request of the server belongs to, if its client looks at it.
@@ -190,6 +206,7 @@ impl LegacyLane {
 
     pub(super) fn forget_task(&mut self, number: u64) {
         self.give_up_questions(number);
+        self.drop_news(number);
         if self.tasks.remove(&number).is_some() {
             self.disarm(LaneTimer::Task(number));
         }
@@ -206,8 +223,11 @@ impl LegacyLane {
 
     /// The lane ends, and its tasks are lost.
     pub(super) fn lose_tasks(&mut self) {
-        for number in std::mem::take(&mut self.tasks).into_keys() {
+        for (number, handed) in std::mem::take(&mut self.tasks) {
             self.disarm(LaneTimer::Task(number));
+            if handed.news.is_some() {
+                self.disarm(LaneTimer::News(number));
+            }
         }
     }
 }

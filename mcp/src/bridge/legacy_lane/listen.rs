@@ -1,6 +1,8 @@
 //! `subscriptions/listen` on a legacy server: changes are heard on the lane, resources subscribed to one
 //! by one and counted.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{LaneOutput, LaneTimer, LegacyLane, ListKind, Wire};
@@ -10,15 +12,18 @@ use crate::bridge::failure::{self, Reason};
 use crate::bridge::filter::Filter;
 use crate::bridge::limits::{ACKNOWLEDGE_MS, LISTENS_MAX, SUBSCRIPTIONS_MAX};
 use crate::bridge::message::{Exchange, Message};
+use crate::bridge::state::{HeardTasks, Resume};
 use crate::envelope::META_SUBSCRIPTION_ID;
 use crate::object::{member, member_text};
 use crate::{compose, methods};
 
 /// One open `subscriptions/listen`.
 pub(super) struct Listen {
-    id: Bytes,
+    pub id: Bytes,
     filter: Filter,
-    acknowledged: bool,
+    /// Its tasks on this lane, with the client's names for them.
+    pub tasks: BTreeMap<u64, String>,
+    pub acknowledged: bool,
 }
 
 /// One resource that the server was asked to watch.
@@ -28,13 +33,12 @@ pub(super) struct Subscription {
 }
 
 impl LegacyLane {
-    pub(super) fn listen(&mut self, exchange: Exchange, request: Message<'_>) {
+    pub(super) fn listen(&mut self, exchange: Exchange, request: Message<'_>, resume: Resume) {
         let id = request.id();
         let Some(asked) = request.param("notifications").filter(|raw| raw.first() == Some(&b'{')) else {
             let message = Reason::InvalidInput.answer(&id, "params.notifications must be an object");
             return self.answer(exchange, 200, message);
         };
-        // Which lane a task is on is for the driver to know: they are looked at, and not told of here.
         if member(asked, 0..asked.len(), "taskIds").is_some() && !ClientCapabilities::of_modern(request).tasks
         {
             return self.answer(exchange, 400, failure::missing_capability(&id, &required_tasks()));
@@ -46,12 +50,22 @@ impl LegacyLane {
         let traits = self.profile().filter(|_| hears).map(|profile| profile.traits).unwrap_or_default();
         let mut filter = Filter::parse(asked).offered_by(traits);
         filter.uris.retain(|uri| self.watch_resource(uri));
+        let tasks = self.heard_tasks(resume, &mut filter);
         let waits = !filter.uris.is_empty();
-        self.listens.insert(exchange, Listen { id, filter, acknowledged: false });
+        self.listens.insert(exchange, Listen { id, filter, tasks, acknowledged: false });
         if waits {
             self.arm(LaneTimer::Listen(exchange), ACKNOWLEDGE_MS);
         }
         self.acknowledge_if_confirmed(exchange);
+    }
+
+    /// The tasks of this lane that a listen hears of. All that are heard anywhere are acknowledged.
+    fn heard_tasks(&self, resume: Resume, filter: &mut Filter) -> BTreeMap<u64, String> {
+        let Resume::Tasks(HeardTasks { here, elsewhere }) = resume else { return BTreeMap::new() };
+        let known = |number: &u64| self.options.hears && self.tasks.contains_key(number);
+        let here: BTreeMap<u64, String> = here.into_iter().filter(|(number, _)| known(number)).collect();
+        filter.tasks = here.values().cloned().chain(elsewhere).collect();
+        here
     }
 
     /// Counts one more listen for a resource; the first asks the server. False if there is no room.

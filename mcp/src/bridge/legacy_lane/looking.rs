@@ -68,7 +68,7 @@ impl LegacyLane {
     }
 
     /// Asks for the result of a task: its questions come before it.
-    fn fetch(&mut self, number: u64) {
+    pub(super) fn fetch(&mut self, number: u64) {
         let Some(handed) = self.tasks.get_mut(&number) else {
             return;
         };
@@ -94,6 +94,7 @@ impl LegacyLane {
                 _ => {}
             }
         }
+        self.tell_news(number);
     }
 
     /// Calls that wait for something of a task, taken out of their stages.
@@ -115,20 +116,31 @@ impl LegacyLane {
         true
     }
 
-    /// A task that is not over wants something, as far as is known, or works.
-    fn describe_open(&mut self, id: u64, number: u64, told: &[u8]) {
-        let questions = self.tasks.get(&number).map_or(&[][..], |handed| &handed.questions);
-        if questions.is_empty() {
-            return self.describe(id, told, TaskStatus::Working, b"");
+    /// What is told of a task that the server says to be in this state, and the member that goes with it. None if
+    /// it is over, and how is not known.
+    pub(super) fn state_of(&self, number: u64, status: TaskStatus) -> Option<(TaskStatus, Vec<u8>)> {
+        let handed = self.tasks.get(&number)?;
+        match status {
+            TaskStatus::Completed | TaskStatus::Failed => end(handed.outcome.as_ref()?.lend()),
+            TaskStatus::Cancelled => Some((status, Vec::new())),
+            // It wants something, as far as is known, or works.
+            _ if handed.questions.is_empty() => Some((TaskStatus::Working, Vec::new())),
+            _ => {
+                let asked = handed.questions.iter().map(|asked| (&*asked.key, &asked.question));
+                Some((TaskStatus::InputRequired, pair("inputRequests", &input_requests(asked))))
+            }
         }
-        let requests = input_requests(questions.iter().map(|asked| (&*asked.key, &asked.question)));
-        self.describe(id, told, TaskStatus::InputRequired, &pair("inputRequests", &requests));
+    }
+
+    fn describe_open(&mut self, id: u64, number: u64, told: &[u8]) {
+        let known = self.state_of(number, TaskStatus::Working);
+        let (status, more) = known.unwrap_or((TaskStatus::Working, Vec::new()));
+        self.describe(id, told, status, &more);
     }
 
     /// A task is over: with a result, also if that says that it failed, or with an error.
     fn conclude(&mut self, id: u64, number: u64, told: &[u8]) {
-        let outcome = self.tasks.get(&number).and_then(|handed| handed.outcome.as_ref());
-        let Some((status, end)) = outcome.and_then(|outcome| end(outcome.lend())) else {
+        let Some((status, end)) = self.state_of(number, TaskStatus::Completed) else {
             if let Some(client) = self.forget(id).and_then(|call| call.client) {
                 self.fail(client.exchange, &client.id, Reason::ProtocolViolation);
             }
@@ -138,10 +150,7 @@ impl LegacyLane {
     }
 
     fn describe_end(&mut self, id: u64, number: u64, told: &[u8], status: TaskStatus, end: &[u8]) {
-        self.give_up_questions(number);
-        if let Some(handed) = self.tasks.get_mut(&number) {
-            handed.over = true;
-        }
+        self.task_is_over(number);
         self.describe(id, told, status, end);
     }
 

@@ -21,6 +21,7 @@ impl LegacyLane {
                 }
             }
             methods::RESOURCES_UPDATED => self.updated(notification),
+            methods::TASKS_STATUS => self.task_told(notification),
             methods::TOOLS_LIST_CHANGED => self.changed(ListKind::Tools, notification),
             methods::PROMPTS_LIST_CHANGED => self.changed(ListKind::Prompts, notification),
             methods::RESOURCES_LIST_CHANGED => self.changed(ListKind::Resources, notification),

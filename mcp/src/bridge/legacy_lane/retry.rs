@@ -28,7 +28,7 @@ impl LegacyLane {
             Resume::With(RequestState::Resend { .. }) | Resume::Invalid => Err(Reason::InvalidRequestState),
             Resume::Lost => Err(Reason::InteractionLost),
             // The driver gives these to requests about tasks only.
-            Resume::Task(_) => Err(Reason::InvalidRequestState),
+            Resume::Task(_) | Resume::Tasks(_) => Err(Reason::InvalidRequestState),
         };
         match resumed {
             Ok(()) => {}

@@ -98,6 +98,7 @@ impl LegacySession {
             prompts: self.feed.heard && server.prompts_changed,
             resources: self.feed.heard && server.resources_changed,
             uris: self.feed.uris.iter().cloned().collect(),
+            tasks: Vec::new(),
         };
         (filter != Filter::default()).then_some(filter)
     }

@@ -3,11 +3,12 @@
 use super::checks::{Exchanges, Peer, Timers, message};
 use super::{Step, Transcript, steps};
 use crate::bridge::capabilities::ClientCapabilities;
+use crate::bridge::filter::Filter;
 use crate::bridge::legacy_lane::{LaneOptions, LaneOutput, LaneTimer, LegacyLane};
 use crate::bridge::message::{Exchange, Message};
-use crate::bridge::state::Resume;
+use crate::bridge::state::{HeardTasks, Resume};
 use crate::envelope::Kind;
-use crate::json;
+use crate::{json, methods};
 
 const EVERYTHING: &[u8] =
     br#"{"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}},"roots":{},"extensions":{}}"#;
@@ -135,6 +136,12 @@ impl Driver {
 
 /// A driver would open the seal; here neither states nor tasks are sealed.
 fn opened(request: Message<'_>) -> Resume {
+    if request.method() == methods::SUBSCRIPTIONS_LISTEN {
+        let asked = request.param("notifications").filter(|raw| raw.first() == Some(&b'{'));
+        let named = asked.map(|raw| Filter::parse(raw).tasks).unwrap_or_default();
+        let here = named.into_iter().filter_map(|name| Some((name.parse().ok()?, name))).collect();
+        return Resume::Tasks(HeardTasks { here, elsewhere: Vec::new() });
+    }
     if let Some(raw) = request.param("taskId") {
         let number = json::text(raw).and_then(|text| text.parse().ok());
         return number.map_or(Resume::Invalid, Resume::Task);

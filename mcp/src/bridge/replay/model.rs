@@ -12,10 +12,14 @@ pub use choices::Choices;
 
 use crate::bridge::message::Owned;
 
-fn scan(message: &Value) -> Owned {
+/// # Panics
+/// It is no message: a defect of the model.
+pub fn scan(message: &Value) -> Owned {
     Owned::scan(message.to_string()).expect("a message")
 }
 
-fn parse(message: &Bytes) -> Value {
+/// # Panics
+/// It is no JSON: a defect of the machine.
+pub fn parse(message: &Bytes) -> Value {
     serde_json::from_slice(message).expect("JSON")
 }

@@ -11,7 +11,7 @@ use super::http::Reply;
 pub struct Exchange {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    id: Value,
+    pub id: Value,
     body: Body,
     /// The newest event id that was seen, to go on from.
     pub last_event_id: Option<String>,
