@@ -122,10 +122,7 @@ impl Link {
     }
 
     /// Sends a request. If nothing of it was written, it comes back with the error.
-    pub async fn send(
-        &mut self,
-        request: Request<Payload>,
-    ) -> Result<Response<Incoming>, Unanswered> {
+    pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, Unanswered> {
         let sent = match self {
             // A pooled connection waits for a request; one that is gone gives it back.
             Self::One(sender, _) => sender.try_send_request(request).await,

@@ -73,13 +73,7 @@ impl Upstream {
     /// # Errors
     /// `Unreachable`, `Timeout` (connecting, or no head within `timeout`), `Closed`; `Limit` if a call finds
     /// as many in flight as there may be. What lasts for ever (a GET) is not counted.
-    pub async fn send(
-        &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-        timeout: Duration,
-    ) -> Answered {
+    pub async fn send(&self, method: Method, headers: HeaderMap, body: Bytes, timeout: Duration) -> Answered {
         let place = if method == Method::POST { Some(self.room.enter().await?) } else { None };
         let deadline = Instant::now() + timeout;
         let answered = self.exchange(self.request(method, headers, body), deadline).await;
