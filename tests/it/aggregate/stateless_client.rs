@@ -136,7 +136,7 @@ async fn tasks_are_listened_to_at_their_owners() -> Result<()> {
         let made = client.request("tools/call", slow).await?;
         open.push(made["taskId"].as_str().unwrap_or_default().to_owned());
     }
-    let named = json!({ "taskIds": [&open[..], &["unknown".to_owned()]].concat() });
+    let named = json!({ "taskIds": ([&open[..], &["unknown".to_owned()]].concat()) });
     let undeclared = refused(&client, "subscriptions/listen", json!({ "notifications": named })).await?;
     assert_eq!(undeclared["code"], -32021);
     let wanted = json!({ "notifications": named, "_meta": meta });
