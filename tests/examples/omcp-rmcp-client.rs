@@ -8,18 +8,18 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use regex_lite::Regex;
 use rmcp::model::{
-    ClientConfig, CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult,
-    Implementation, ListRootsResult, LoggingMessageNotificationParam, ProgressNotificationParam,
-    ProtocolVersion, ResourceUpdatedNotificationParam, ServerNotification,
+    CallToolRequest, CallToolRequestParams, ClientConfig, CreateMessageRequestParams, CreateMessageResult,
+    ElicitRequestParams, ElicitResult, Implementation, ListRootsResult, LoggingMessageNotificationParam,
+    ProgressNotificationParam, ProtocolVersion, ResourceUpdatedNotificationParam, ServerNotification,
 };
 use rmcp::service::{
-    ClientLifecycleMode, ClientServiceExt, NotificationContext, RequestContext, RoleClient, RunningService,
-    ServiceError,
+    ClientLifecycleMode, ClientServiceExt, NotificationContext, PeerRequestOptions, RequestContext,
+    RoleClient, RunningService, ServiceError,
 };
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, ErrorData};
@@ -31,8 +31,10 @@ use tokio::time::{sleep, timeout};
 
 /// Some servers add tools once they have seen what the client can do.
 const SETTLING: Duration = Duration::from_millis(700);
-/// How long an update of a resource may take.
+/// How long an update of a resource may take, a call to begin, and a cancelled one to end.
 const UPDATE: Duration = Duration::from_secs(3);
+const BEGIN: Duration = Duration::from_secs(3);
+const EARLY: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 /// Members of results that one era has.
 const OF_AN_ERA: [&str; 2] = ["_meta", "resultType"];
@@ -134,11 +136,17 @@ impl Survey {
         let mut report = Map::new();
         let tools = plain(&self.client.list_all_tools().await?);
         if self.plan["level"].is_string() && !self.modern {
-            self.client.set_level(model(json!({ "level": self.plan["level"] }))?).await?;
+            let level = model(json!({ "level": self.plan["level"] }))?;
+            report.insert("level".to_owned(), answer(self.client.set_level(level).await));
         }
         report.insert("calls".to_owned(), self.calls().await?);
+        if self.plan["cancel"].is_array() {
+            report.insert("cancel".to_owned(), self.cancel().await?);
+        }
         let known: BTreeSet<&str> = array(&self.plan["calls"])
+            .chain(array(&self.plan["cancel"]))
             .filter_map(|call| call[0].as_str())
+            .chain(self.plan["touch"][0].as_str())
             .chain(texts(&self.plan["skipped"]))
             .collect();
         let uncalled: Vec<&str> = array(&tools)
@@ -187,6 +195,41 @@ impl Survey {
         Ok(told)
     }
 
+    /// Whether a cancelled call ends early, and how many such calls its server counts.
+    async fn cancel(&self) -> Result<Value> {
+        let (call, counting) = (&self.plan["cancel"][0], &self.plan["cancel"][1]);
+        *self.client.service().notes() = Notes::default();
+        let request = CallToolRequest::new(params(call)?);
+        let call =
+            self.client.send_cancellable_request(request.into(), PeerRequestOptions::no_options()).await?;
+        let begun = timeout(BEGIN, async {
+            while self.client.service().notes().progress.is_empty() {
+                sleep(POLL).await;
+            }
+        });
+        begun.await.ok();
+        let start = Instant::now();
+        call.cancel(None).await?;
+        let mut told = json!({ "cancelled": true, "early": start.elapsed() < EARLY });
+        if counting.is_array() {
+            told["counted"] = self.counted(counting).await?;
+        }
+        Ok(told)
+    }
+
+    /// What a tool counts, once that is something.
+    async fn counted(&self, counting: &Value) -> Result<Value> {
+        let start = Instant::now();
+        loop {
+            let counted =
+                plain(&self.client.call_tool(params(counting)?).await?)["content"][0]["text"].take();
+            if counted != "0" || start.elapsed() > UPDATE {
+                return Ok(counted);
+            }
+            sleep(POLL).await;
+        }
+    }
+
     async fn contents(&self, resources: &Value) -> Result<Value> {
         let mut contents = Map::new();
         let listed = array(resources).filter_map(|resource| resource["uri"].as_str());
@@ -207,8 +250,7 @@ impl Survey {
     }
 
     async fn touch(&self) -> Result<()> {
-        let touch = &self.plan["touch"];
-        self.client.call_tool(model(json!({ "name": touch[0], "arguments": touch[1] }))?).await?;
+        self.client.call_tool(params(&self.plan["touch"])?).await?;
         Ok(())
     }
 
@@ -271,6 +313,10 @@ impl Survey {
 
 fn model<T: DeserializeOwned>(value: Value) -> serde_json::Result<T> {
     serde_json::from_value(value)
+}
+
+fn params(call: &Value) -> serde_json::Result<CallToolRequestParams> {
+    model(json!({ "name": call[0], "arguments": call[1] }))
 }
 
 fn plain<T: Serialize>(value: &T) -> Value {

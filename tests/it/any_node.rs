@@ -12,7 +12,6 @@ mod tasks;
 
 use omcp_tests::harness::manifest::{http, sse, stdio};
 use omcp_tests::harness::server::Server;
-use omcp_tests::harness::wait::{self, holds};
 use omcp_tests::harness::{Balancer, Cluster};
 use serde_json::{Value, json};
 
@@ -45,20 +44,8 @@ impl House {
             lasting(stdio("lasting", &[])),
             lasting(stdio("lasting-modern", &["--era", "modern"])),
         ]);
-        let house = Self { cluster, _servers: vec![legacy, sse_server, modern] };
-        house.acquainted().await;
-        house
-    }
-
-    /// Waits until every node knows the others.
-    async fn acquainted(&self) {
-        for node in &self.cluster.nodes {
-            wait::until("the nodes to know each other", async || {
-                let known = node.metric("omcp_members").await;
-                holds(known == NODES as u64 - 1, known)
-            })
-            .await;
-        }
+        cluster.until_acquainted().await;
+        Self { cluster, _servers: vec![legacy, sse_server, modern] }
     }
 
     fn endpoint(&self, node: usize, backend: &str) -> String {

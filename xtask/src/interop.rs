@@ -69,7 +69,7 @@ fn chosen(mut cells: Vec<Cell>, wanted: impl Fn(&str) -> bool) -> Vec<Cell> {
 fn visit(report: &mut Report, name: &str, cells: &[Cell]) {
     let of_cell = |cell: &Cell| [cell.client.example(), cell.server.example()];
     let examples: BTreeSet<_> = cells.iter().flat_map(of_cell).flatten().collect();
-    if !cargo::programs(report) || !examples.iter().all(|example| cargo::example(report, example)) {
+    if !cargo::usual_programs(report) || !examples.iter().all(|example| cargo::example(report, example)) {
         return;
     }
     match House::build(name, cells) {

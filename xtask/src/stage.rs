@@ -19,9 +19,9 @@ const READY: &str = "listening on ";
 const MANAGED: &str = ", managed at ";
 const GRACE_POLL: Duration = Duration::from_millis(20);
 /// Ten seconds: a node drains before it ends.
-const STAGE_GRACE_POLLS: u32 = 500;
+const GRACE_POLLS: u32 = 500;
 
-/// A control plane and a node that serve a manifest. They end with this value.
+/// A control plane and its nodes that serve a manifest. They end with this value.
 pub struct Stage {
     node: String,
     control_plane: String,
@@ -29,19 +29,26 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts both, applies `manifest` and waits until the node serves it.
+    /// With one node.
     pub fn start(name: &str, manifest: &str) -> Result<Self> {
+        Self::of_nodes(name, manifest, 1, &[])
+    }
+
+    /// Starts all, applies `manifest` and waits until every node serves it. Of several nodes, every request goes to
+    /// any.
+    pub fn of_nodes(name: &str, manifest: &str, nodes: usize, env: &[(&str, &str)]) -> Result<Self> {
         let file = folders::results(&format!("{name}.yaml"));
         fs::create_dir_all(file.parent().expect("results stand in a folder"))?;
         fs::write(&file, manifest).with_context(|| format!("write {}", file.display()))?;
-        let mut program = Server::start(name, Command::new(folders::program("omcp-stage")).arg(&file))?;
-        program.grace_polls = STAGE_GRACE_POLLS;
+        let mut command = Command::new(folders::program("omcp-stage"));
+        command.arg(&file).arg(nodes.to_string()).envs(env.iter().copied());
+        let program = Server::start(name, &mut command)?.with_grace();
         let (node, control_plane) =
             program.url().split_once(MANAGED).context("omcp-stage names two addresses")?;
         Ok(Self { node: node.to_owned(), control_plane: control_plane.to_owned(), _program: program })
     }
 
-    /// The node's MCP address.
+    /// The MCP address of the node, or of whatever stands in front of several.
     pub fn node(&self) -> &str {
         &self.node
     }
@@ -93,6 +100,12 @@ impl Server {
             .recv_timeout(START_LIMIT)
             .with_context(|| format!("{shown} names no address, see {name}.server.log"))?;
         Ok(server)
+    }
+
+    /// Time to look after processes of its own, once its input has ended.
+    pub fn with_grace(mut self) -> Self {
+        self.grace_polls = GRACE_POLLS;
+        self
     }
 
     pub fn url(&self) -> &str {

@@ -29,6 +29,13 @@ async def complete(client, prompt, argument, value):
     return await client.complete(types.PromptReference(type="ref/prompt", name=prompt), {"name": argument, "value": value})
 
 
+async def give_up(client, call):
+    """The SDK cannot cancel: it numbers its requests, and this is the last one."""
+    params = types.CancelledNotificationParams(requestId=client._request_id - 1)
+    await client.send_notification(types.ClientNotification(types.CancelledNotification(params=params)))
+    call.cancel()
+
+
 @asynccontextmanager
 async def streams():
     if survey.URL:
@@ -53,7 +60,7 @@ async def main():
             server = survey.plain(await client.initialize())
             # Some servers add tools once they have seen what the client can do.
             await asyncio.sleep(0.7)
-            survey.show({"server": server, **await survey.survey(client, complete)})
+            survey.show({"server": server, **await survey.survey(client, complete, give_up)})
 
 
 asyncio.run(main())

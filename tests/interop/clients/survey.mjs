@@ -13,8 +13,11 @@ const asked = [];
 const logs = [];
 const progress = [];
 const updates = [];
-// How long an update of a resource may take.
+// How long an update of a resource may take, a call to begin, and a cancelled one to end.
 const UPDATE_MS = 3000;
+const BEGIN_MS = 3000;
+const EARLY_MS = 2000;
+const POLL_MS = 20;
 
 export const capabilities = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 
@@ -90,13 +93,39 @@ async function subscribe(client, uri) {
     const [name, argumentz] = plan.touch;
     await client.callTool({ name, arguments: argumentz });
     for (const end = Date.now() + UPDATE_MS; updates.length === 0 && Date.now() < end; ) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await sleep(POLL_MS);
     }
     answer.heard = updates.splice(0);
   }
   await attempt(() => (era === "modern" ? opened.close?.() : client.unsubscribeResource({ uri })));
   return answer;
 }
+
+// Whether a cancelled call ends early, and how many such calls its server counts.
+async function cancel(client, callTask, [[name, argumentz], counting]) {
+  const abort = new AbortController();
+  const begun = Promise.withResolvers();
+  const options = { signal: abort.signal, onprogress: begun.resolve, timeout: 30000 };
+  const params = { name, arguments: argumentz };
+  const call = attempt(() => (callTask ? client.callTool(params, undefined, options) : client.callTool(params, options)));
+  await Promise.race([begun.promise, sleep(BEGIN_MS)]);
+  const start = Date.now();
+  abort.abort("no longer wanted");
+  const answer = { cancelled: "failed" in (await call), early: Date.now() - start < EARLY_MS };
+  return counting ? { ...answer, counted: await counted(client, ...counting) } : answer;
+}
+
+// What a tool counts, once that is something.
+async function counted(client, name, argumentz) {
+  for (const end = Date.now() + UPDATE_MS; ; await sleep(POLL_MS)) {
+    const [{ text }] = (await client.callTool({ name, arguments: argumentz })).content;
+    if (text !== "0" || Date.now() > end) {
+      return text;
+    }
+  }
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Without what differs from run to run.
 function steady(text) {
@@ -108,16 +137,19 @@ export async function survey(client, callTask) {
   const report = { server: client.getServerVersion(), capabilities: client.getServerCapabilities() };
   report.instructions = client.getInstructions();
   // Some servers add tools once they have seen what the client can do.
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  await sleep(700);
   report.tools = (await client.listTools()).tools;
   if (plan.level && era !== "modern") {
-    await client.setLoggingLevel(plan.level);
+    report.level = await attempt(() => client.setLoggingLevel(plan.level));
   }
   report.calls = [];
   for (const entry of plan.calls) {
     report.calls.push(await call(client, callTask, entry));
   }
-  const called = new Set([...plan.calls.map(([name]) => name), ...(plan.skipped ?? [])]);
+  if (plan.cancel) {
+    report.cancel = await cancel(client, callTask, plan.cancel);
+  }
+  const called = new Set([...plan.calls, ...(plan.cancel ?? []), plan.touch ?? []].map(([name]) => name).concat(plan.skipped ?? []));
   report.uncalled = report.tools.map((tool) => tool.name).filter((name) => !called.has(name));
   report.resources = await attempt(async () => (await client.listResources()).resources);
   report.templates = await attempt(async () => (await client.listResourceTemplates()).resourceTemplates);

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sys
+import time
 
 # `python CLIENT.py ERA PLAN URL`, or `python CLIENT.py ERA PLAN -- COMMAND ARGUMENTS` for a server on a pipe.
 ERA, PLAN, *TARGET = sys.argv[1:]
@@ -13,8 +14,10 @@ PLAN = json.loads(PLAN if PLAN.startswith("{") else open(PLAN).read())
 ASKED = []
 LOGS = []
 UPDATES = []
-# How long an update of a resource may take.
+# How long an update of a resource may take, a call to begin, and a cancelled one to end.
 UPDATE_S = 3.0
+BEGIN_S = 3.0
+EARLY_S = 2.0
 
 
 def show(report):
@@ -106,15 +109,52 @@ async def subscribe(client, uri):
     return answer
 
 
-async def survey(client, complete):
-    """`complete(client, prompt, argument, value)` asks for completions."""
+async def give_up(_client, call):
+    """Cancels a call in the way of an SDK that watches its callers."""
+    call.cancel()
+
+
+async def cancel(client, give_up):
+    """Whether a cancelled call ends early, and how many such calls its server counts."""
+    (name, arguments), *counting = PLAN["cancel"]
+    begun = asyncio.Event()
+
+    async def step(*_values):
+        begun.set()
+
+    call = asyncio.create_task(client.call_tool(name, arguments, progress_callback=step))
+    await asyncio.wait([asyncio.create_task(begun.wait())], timeout=BEGIN_S)
+    start = time.monotonic()
+    await give_up(client, call)
+    await asyncio.wait([call])
+    answer = {"cancelled": call.cancelled(), "early": time.monotonic() - start < EARLY_S}
+    if counting:
+        answer["counted"] = await counted(client, *counting[0])
+    return answer
+
+
+async def counted(client, name, arguments):
+    """What a tool counts, once that is something."""
+    end = time.monotonic() + UPDATE_S
+    while True:
+        text = plain(await client.call_tool(name, arguments))["content"][0]["text"]
+        if text != "0" or time.monotonic() > end:
+            return text
+        await asyncio.sleep(0.02)
+
+
+async def survey(client, complete, give_up=give_up):
+    """`complete(client, prompt, argument, value)` asks for completions, `give_up(client, call)` cancels a call."""
     report = {}
     tools = plain(await client.list_tools())["tools"]
     report["tools"] = tools
     if ERA == "legacy" and "level" in PLAN:
-        await client.set_logging_level(PLAN["level"])
+        report["level"] = await attempt(client.set_logging_level(PLAN["level"]))
     report["calls"] = [await call(client, name, arguments) for name, arguments in PLAN["calls"]]
-    called = {name for name, _ in PLAN["calls"]} | set(PLAN.get("skipped", []))
+    if "cancel" in PLAN:
+        report["cancel"] = await cancel(client, give_up)
+    called = {name for name, _ in PLAN["calls"] + PLAN.get("cancel", [])} | set(PLAN.get("skipped", []))
+    called |= set(PLAN.get("touch", [])[:1])
     report["uncalled"] = [tool["name"] for tool in tools if tool["name"] not in called]
     resources = await attempt(client.list_resources())
     report["resources"] = resources

@@ -1,8 +1,9 @@
-"""A server written with FastMCP: `fastmcp_server.py stdio | http`."""
+"""A server written with FastMCP: `fastmcp_server.py stdio | http NOTES`."""
 
 import asyncio
 import sys
 
+import lingering
 import listen
 from fastmcp import Context, FastMCP
 from pydantic import BaseModel
@@ -53,6 +54,25 @@ async def ask(ctx: Context) -> str:
     return f"Hello, {answer.data.name}!" if answer.action == "accept" else answer.action
 
 
+@server.tool
+async def log(ctx: Context) -> str:
+    """Logs."""
+    await ctx.info("this tool always logs")
+    return "logged"
+
+
+@server.tool
+async def linger(ctx: Context) -> str:
+    """Waits to be cancelled, and counts that."""
+    return await lingering.linger(ctx.report_progress)
+
+
+@server.tool
+def cancelled() -> str:
+    """Counts the calls that were cancelled."""
+    return lingering.cancelled()
+
+
 @server.resource("note://{number}")
 def note(number: str) -> str:
     """A note by number."""
@@ -69,6 +89,11 @@ def first_note() -> str:
 def review(code: str) -> str:
     """Asks for a review."""
     return f"Please review: {code}"
+
+
+@server.completion
+async def complete(_ref, argument, _context):
+    return [value for value in ("paris", "park", "berlin") if value.startswith(argument.value)]
 
 
 if sys.argv[1] == "stdio":

@@ -17,6 +17,12 @@ impl Balancer {
         Self { endpoints, state: AtomicU64::new(seed) }
     }
 
+    /// In front of all nodes, for whatever they serve.
+    pub fn of_nodes(cluster: &Cluster, seed: u64) -> Self {
+        let endpoints = cluster.nodes.iter().map(|node| node.mcp.clone()).collect();
+        Self { endpoints, state: AtomicU64::new(seed) }
+    }
+
     /// The number of a node.
     pub fn pick(&self) -> usize {
         // SplitMix64: each step is one addition, so threads need no lock.
@@ -26,7 +32,7 @@ impl Balancer {
         usize::try_from((z ^ (z >> 31)) >> 33).expect("31 bits fit") % self.endpoints.len()
     }
 
-    /// Where that node serves the backend.
+    /// Where that node serves.
     pub fn endpoint(&self, node: usize) -> &str {
         &self.endpoints[node]
     }

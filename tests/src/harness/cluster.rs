@@ -112,6 +112,17 @@ impl Cluster {
         }
     }
 
+    /// Waits until every node knows the others.
+    pub async fn until_acquainted(&self) {
+        for node in &self.nodes {
+            wait::until("the nodes to know each other", async || {
+                let known = node.metric("omcp_members").await;
+                holds(known == self.nodes.len() as u64 - 1, known)
+            })
+            .await;
+        }
+    }
+
     /// Waits until every node has its newest state on disk.
     pub async fn until_persisted(&self) {
         wait::until("the last-good files", async || {

@@ -65,9 +65,14 @@ impl Lambda {
     pub fn backend(&self, function: &str) -> Value {
         json!({ "id": function, "runtime": {
             "type": "lambda", "function": function, "region": "eu-west-1",
-            "endpoint_url": format!("http://{}", self.address),
+            "endpoint_url": self.url(),
             "access_key_id": "AKIDEXAMPLE", "secret_access_key": "${LAMBDA_SECRET}",
         }})
+    }
+
+    /// Where functions are invoked.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Replaces a function's execution environment with a fresh one.

@@ -6,7 +6,8 @@
 //! * [`process`]: one program, its log and its end; [`processes`]: all that run on this machine;
 //! * [`namespace`]: a network that can be cut;
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
-//! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder, [`balancer`]: in front of them;
+//! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
+//! * [`balancer`]: which of them is next, and [`door`]: one address for that;
 //! * [`server`], [`lambda`]: MCP servers to put behind them; [`manifest`]: how to ask for them;
 //! * [`engine`]: a container engine with everything in one folder;
 //! * [`client`]: MCP clients of both eras; [`load`]: many calls at once.
@@ -15,6 +16,7 @@ pub mod balancer;
 pub mod client;
 pub mod cluster;
 pub mod control_plane;
+pub mod door;
 pub mod engine;
 pub mod lambda;
 pub mod load;

@@ -12,6 +12,8 @@ pub enum Entrance {
     Own,
     /// The endpoint of all backends, of which it sees this one.
     Aggregate,
+    /// The endpoint of one backend, on another of several nodes with every request.
+    AnyNode,
 }
 
 pub struct Cell {
@@ -33,6 +35,23 @@ const EVERYDAY: [&str; 6] = [
     "Python 2 modern",
 ];
 
+/// What goes through any of several nodes: each mode, and whatever keeps something on one node.
+const TRAVELLED: [&str; 11] = [
+    "TypeScript 1 at everything over http",
+    "TypeScript 1 at everything over stdio",
+    "TypeScript 1 at modern python over http",
+    "TypeScript 1 of 2024-11-05 at everything over stdio",
+    "TypeScript 2 modern at legacy everything over http",
+    "TypeScript 2 modern at fixture over stdio",
+    "Python 1 at fixture over tcp",
+    "Python 1 at modern fixture over stdio",
+    "Python 2 modern at legacy everything over stdio",
+    "FastMCP modern at fastmcp over http",
+    "rmcp legacy at everything over sse",
+];
+/// How many those are.
+const SEVERAL: usize = 3;
+
 /// The official SDKs at other people's servers, with nothing to translate.
 pub fn everyday() -> Vec<Cell> {
     every().into_iter().filter(Cell::is_everyday).collect()
@@ -49,13 +68,14 @@ fn every() -> Vec<Cell> {
         for server in &SERVERS {
             for way in server.ways() {
                 for across in eras(client, server) {
-                    for entrance in [Entrance::Own, Entrance::Aggregate] {
+                    for entrance in [Entrance::Own, Entrance::Aggregate, Entrance::AnyNode] {
                         cells.push(Cell { client, server, way, across, entrance });
                     }
                 }
             }
         }
     }
+    cells.retain(Cell::exists);
     cells
 }
 
@@ -67,14 +87,28 @@ fn eras(client: &Client, server: &ServerKind) -> Vec<Option<&'static str>> {
 }
 
 impl Cell {
-    /// Whether the gateway has nothing to translate.
+    fn exists(&self) -> bool {
+        self.entrance != Entrance::AnyNode || TRAVELLED.contains(&&*self.pair())
+    }
+
+    /// Whether the gateway has nothing to translate, and nothing to take away.
     pub fn is_alike(&self) -> bool {
-        self.across.is_none() && self.entrance == Entrance::Own
+        self.across.is_none() && self.entrance != Entrance::Aggregate && self.way != Way::Lambda
     }
 
     fn is_everyday(&self) -> bool {
         let usual = !self.server.is_own() && matches!(self.way, Way::Http | Way::Stdio);
-        self.is_alike() && usual && EVERYDAY.contains(&self.client.name)
+        self.is_alike() && self.nodes() == 1 && usual && EVERYDAY.contains(&self.client.name)
+    }
+
+    pub fn nodes(&self) -> usize {
+        if self.entrance == Entrance::AnyNode { SEVERAL } else { 1 }
+    }
+
+    /// The client, and the server as the client is to see it.
+    fn pair(&self) -> String {
+        let era = self.across.map(|era| format!("{era} ")).unwrap_or_default();
+        format!("{} at {era}{} over {}", self.client.name, self.server.name, self.way.name())
     }
 
     /// The backend that the client is sent to.
@@ -99,15 +133,12 @@ impl Cell {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at ", self.client.name)?;
-        if let Some(era) = self.across {
-            write!(f, "{era} ")?;
-        }
-        write!(f, "{} over {}", self.server.name, self.way.name())?;
-        match self.entrance {
-            Entrance::Own => Ok(()),
-            Entrance::Aggregate => write!(f, " in the aggregate"),
-        }
+        let entrance = match self.entrance {
+            Entrance::Own => "",
+            Entrance::Aggregate => " in the aggregate",
+            Entrance::AnyNode => " on any node",
+        };
+        write!(f, "{}{entrance}", self.pair())
     }
 }
 
@@ -124,6 +155,12 @@ mod tests {
         assert_eq!(names.len(), cells.len());
         assert_eq!((everyday().len(), everyday().len() + others().len()), (36, cells.len()));
         assert!(cells.iter().all(|cell| cell.yardstick().is_some()));
+    }
+
+    #[test]
+    fn every_travelled_pair_has_a_cell() {
+        let travelled = every().into_iter().filter(|cell| cell.entrance == Entrance::AnyNode);
+        assert_eq!(travelled.count(), TRAVELLED.len());
     }
 
     #[test]

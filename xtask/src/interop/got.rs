@@ -13,7 +13,7 @@ const SHOWN_LEN: usize = 600;
 const OF_AN_ERA: [&str; 5] =
     ["resultType", "ttlMs", "cacheScope", "io.modelcontextprotocol/serverInfo", "execution"];
 /// How a server introduces itself and what it can do, and what only sessions have.
-const NOT_COMPARED: [&str; 4] = ["server", "capabilities", "instructions", "ping"];
+const NOT_COMPARED: [&str; 5] = ["server", "capabilities", "instructions", "ping", "level"];
 
 /// Parts of a report whose members are answers.
 const BY_NAME: [&str; 3] = ["contents", "messages", "updates"];

@@ -1,7 +1,7 @@
 //! The servers of some cells, a gateway in front of them, and clients that go to either.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +11,7 @@ use crate::interop::cell::{Cell, Entrance};
 use crate::interop::client::Client;
 use crate::interop::got::Got;
 use crate::interop::listening::Listening;
-use crate::interop::server::{ServerKind, Way};
+use crate::interop::server::{LAMBDA_SECRET, ServerKind, Way};
 use crate::interop::surroundings::{self, Surroundings};
 use crate::interop::{named, prefix};
 use crate::process;
@@ -24,7 +24,8 @@ const RUN_LIMIT: Duration = Duration::from_secs(90);
 pub struct House {
     surroundings: Surroundings,
     listening: Listening,
-    stage: Stage,
+    /// By number of nodes.
+    stages: BTreeMap<usize, Stage>,
     /// What clients got directly, by client, server and transport.
     direct: RefCell<HashMap<String, Got>>,
 }
@@ -33,8 +34,14 @@ impl House {
     pub fn build(name: &str, cells: &[Cell]) -> Result<Self> {
         let surroundings = Surroundings::install()?;
         let listening = Listening::start(&surroundings, cells)?;
-        let stage = Stage::start(name, &manifest(&surroundings, &listening, cells)?)?;
-        Ok(Self { surroundings, listening, stage, direct: RefCell::default() })
+        let mut stages = BTreeMap::new();
+        for nodes in cells.iter().map(Cell::nodes).collect::<BTreeSet<_>>() {
+            let manifest =
+                manifest(&surroundings, &listening, cells.iter().filter(|cell| cell.nodes() == nodes))?;
+            let name = format!("{name}-{nodes}");
+            stages.insert(nodes, Stage::of_nodes(&name, &manifest, nodes, &[LAMBDA_SECRET])?);
+        }
+        Ok(Self { surroundings, listening, stages, direct: RefCell::default() })
     }
 
     pub fn compare(&self, cell: &Cell) -> Result<Counts> {
@@ -63,9 +70,10 @@ impl House {
 
     fn through(&self, cell: &Cell) -> Result<Got> {
         let (backend, path) = (cell.backend(), cell.client.path());
+        let stage = self.stages.get(&cell.nodes()).context("it is not one of the cells")?;
         let (prefix, target) = match cell.entrance {
-            Entrance::Own => (None, self.stage.endpoint(path, &backend)),
-            Entrance::Aggregate => (Some(backend.as_str()), self.stage.aggregate(path, &backend)),
+            Entrance::Own | Entrance::AnyNode => (None, stage.endpoint(path, &backend)),
+            Entrance::Aggregate => (Some(backend.as_str()), stage.aggregate(path, &backend)),
         };
         self.survey(&format!("{cell} through"), cell.client, cell.server, prefix, &[target])
     }
@@ -93,7 +101,11 @@ impl House {
 }
 
 /// The backends of these cells. Each has its name as a tag, so that the aggregate can be of one.
-fn manifest(surroundings: &Surroundings, listening: &Listening, cells: &[Cell]) -> Result<String> {
+fn manifest<'a>(
+    surroundings: &Surroundings,
+    listening: &Listening,
+    cells: impl Iterator<Item = &'a Cell>,
+) -> Result<String> {
     let mut backends: BTreeMap<String, Value> = BTreeMap::new();
     for cell in cells {
         let url = if cell.way == Way::Stdio { "" } else { listening.url(cell.server, cell.way)? };

@@ -8,6 +8,7 @@ use crate::interop::cell::Cell;
 use crate::interop::server::{ServerKind, Way};
 use crate::interop::surroundings::Surroundings;
 use crate::stage::Server;
+use crate::tools;
 
 /// By name and way.
 pub struct Listening(HashMap<(&'static str, Way), Server>);
@@ -21,9 +22,15 @@ impl Listening {
             if way == Way::Stdio || servers.contains_key(&(kind.name, way)) {
                 continue;
             }
+            if way == Way::Lambda {
+                tools::python("lambda")?;
+            }
             let name = format!("{}-{}", kind.name, way.name());
             let server = Server::start(&name, &mut kind.command(surroundings, way));
-            servers.insert((kind.name, way), server.with_context(|| format!("start {name}"))?);
+            let server = server.with_context(|| format!("start {name}"))?;
+            // The one that hosts a function has processes of its own.
+            let server = if way == Way::Lambda { server.with_grace() } else { server };
+            servers.insert((kind.name, way), server);
         }
         Ok(Self(servers))
     }

@@ -23,6 +23,10 @@ const ROUNDS: &str =
     "section 8: a modern server runs a tool anew in every round, one with sessions runs it once";
 const TASK_ONLY: &str =
     "section 8.6: what is a task for stateless clients is a plain call in this server's sessions";
+const NO_SUBSCRIPTIONS: &str =
+    "section 8.5: this server takes subscriptions in streams, and none in sessions";
+const PER_SESSION: &str =
+    "section 11: without sessions, the one that is told to send updates is not the one that is subscribed";
 const ONE_CATALOG: &str =
     "ARCHITECTURE, next steps: the lists of a backend are the same for all clients of the aggregate";
 const EVERY_LIST: &str =
@@ -35,10 +39,19 @@ const ONCE: &str = r#""logs":["about to ask"]"#;
 const TWICE: &str = r#""logs":["about to ask","about to ask"]"#;
 const LISTS: &[&str] = &["resources", "templates", "prompts"];
 /// Tools that describe what they return, and what they are called with.
-const OF_FASTMCP: &[&str] = &["tools/add", "tools/count", "tools/structured", "tools/fail", "tools/ask"];
-const OF_PYTHON: &[&str] =
-    &["tools/add", "tools/count", "tools/structured", "tools/fail", "tools/ask", "tools/resolve"];
-const CALLS: &[&str] = &["calls/add", "calls/count", "calls/structured"];
+const OF_BOTH: &[&str] = &[
+    "tools/add",
+    "tools/count",
+    "tools/structured",
+    "tools/fail",
+    "tools/ask",
+    "tools/log",
+    "tools/linger",
+    "tools/cancelled",
+];
+const OF_PYTHON: &[&str] = &["tools/resolve", "tools/touch"];
+const CALLS: &[&str] = &["calls/add", "calls/count", "calls/structured", "calls/log"];
+const UPDATES: &[&str] = &["updates/note://first"];
 
 /// The client of 2024-11-05.
 const OLDEST: &str = " of 2024-11-05 at ";
@@ -60,6 +73,14 @@ pub const NAMED: &[Named] = &[
     named(&[" at modern fastmcp over"], &["calls/ask"], "unavailable on 2026", PUSHED),
     named(&[" at modern python over"], &["contents/note://none/at/all"], "-32002", NOT_FOUND),
     named(&[" at modern fastmcp over"], &["contents/note://none/at/all"], "-32002", NOT_FOUND),
+    named(&[" at legacy python over"], UPDATES, r#"{"accepted":false}"#, NO_SUBSCRIPTIONS),
+    named(&[" at modern python over"], UPDATES, r#""heard":["note://first"]"#, NO_SUBSCRIPTIONS),
+    named(
+        &[" at legacy everything over"],
+        &["updates/demo://resource/dynamic/text/1"],
+        r#""heard":[]"#,
+        PER_SESSION,
+    ),
     named(&[" at modern fixture over"], &["calls/test_streaming_elicitation"], TWICE, ROUNDS),
     named(&[" at legacy fixture over"], &["calls/test_streaming_elicitation"], ONCE, ROUNDS),
     named(&[" at legacy fixture over"], &["calls/failing_job"], "as it always does", TASK_ONLY),
@@ -70,10 +91,12 @@ pub const NAMED: &[Named] = &[
     named(&["Python", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
     named(&["FastMCP", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
     named(&["rmcp", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
+    named(&[OLDEST, " at python over", AGGREGATE], OF_BOTH, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at modern python over"], OF_BOTH, "inputSchema", NO_SCHEMA),
     named(&[OLDEST, " at python over", AGGREGATE], OF_PYTHON, "inputSchema", NO_SCHEMA),
     named(&[OLDEST, " at modern python over"], OF_PYTHON, "inputSchema", NO_SCHEMA),
-    named(&[OLDEST, " at fastmcp over", AGGREGATE], OF_FASTMCP, "inputSchema", NO_SCHEMA),
-    named(&[OLDEST, " at modern fastmcp over"], OF_FASTMCP, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at fastmcp over", AGGREGATE], OF_BOTH, "inputSchema", NO_SCHEMA),
+    named(&[OLDEST, " at modern fastmcp over"], OF_BOTH, "inputSchema", NO_SCHEMA),
     named(&[OLDEST, " at everything over", AGGREGATE], &["tools/get-structured-content"], "input", NO_SCHEMA),
     named(&[OLDEST, " at modern python over"], &["calls/resolve"], "Hello, Ada", NO_SCHEMA),
     named(&[OLDEST, " at modern python over"], CALLS, r#""content":"#, NO_SCHEMA),

@@ -7,7 +7,7 @@ pub fn added(plan: &Value, backend: &str) -> Value {
     let name = |name: &Value| Value::from(format!("{backend}__{}", text(name)));
     let uri = |uri: &Value| Value::from(format!("{backend}+{}", text(uri)));
     let mut plan = plan.clone();
-    for calls in ["calls", "completions"] {
+    for calls in ["calls", "completions", "cancel"] {
         each(plan.get_mut(calls), |call| call[0] = name(&call[0]));
     }
     if let Some(touch) = plan.get_mut("touch") {

@@ -14,6 +14,8 @@ pub enum Way {
     Sse,
     Stdio,
     Tcp,
+    /// A function of AWS Lambda, on this machine.
+    Lambda,
 }
 
 impl Way {
@@ -23,6 +25,7 @@ impl Way {
             Self::Sse => "sse",
             Self::Stdio => "stdio",
             Self::Tcp => "tcp",
+            Self::Lambda => "lambda",
         }
     }
 
@@ -30,7 +33,7 @@ impl Way {
     pub const fn direct(self) -> Self {
         match self {
             Self::Http | Self::Sse => Self::Http,
-            Self::Stdio | Self::Tcp => Self::Stdio,
+            Self::Stdio | Self::Tcp | Self::Lambda => Self::Stdio,
         }
     }
 }
@@ -42,12 +45,20 @@ pub struct ServerKind {
     script: &'static str,
     pub plan: &'static str,
     eras: &'static [&'static str],
-    /// With the argument that the script takes for it.
-    ways: &'static [(Way, &'static str)],
+    /// With the arguments that the script takes for it.
+    ways: &'static [(Way, &'static [&'static str])],
 }
 
 const LEGACY: &[&str] = &["legacy"];
 const BOTH: &[&str] = &["legacy", "modern"];
+
+/// Where servers note which calls were cancelled: what one process of a server notes, another tells.
+const NOTES: &str = "FOLDER/cancelled";
+/// The program that hosts a function, and takes its name and the arguments of the function.
+const FUNCTION_HOST: &str = "omcp-lambda";
+const FUNCTION: &str = "fixture";
+/// What nodes need in their environment to sign invocations.
+pub const LAMBDA_SECRET: (&str, &str) = ("LAMBDA_SECRET", "wJalrXUtnFEMI");
 
 pub const SERVERS: [ServerKind; 6] = [
     ServerKind {
@@ -56,7 +67,7 @@ pub const SERVERS: [ServerKind; 6] = [
         script: "node_modules/@modelcontextprotocol/server-everything/dist/index.js",
         plan: "everything.json",
         eras: LEGACY,
-        ways: &[(Way::Http, "streamableHttp"), (Way::Sse, "sse"), (Way::Stdio, "stdio")],
+        ways: &[(Way::Http, &["streamableHttp"]), (Way::Sse, &["sse"]), (Way::Stdio, &["stdio"])],
     },
     ServerKind {
         name: "filesystem",
@@ -64,7 +75,7 @@ pub const SERVERS: [ServerKind; 6] = [
         script: "node_modules/@modelcontextprotocol/server-filesystem/dist/index.js",
         plan: "filesystem.json",
         eras: LEGACY,
-        ways: &[(Way::Stdio, FOLDER)],
+        ways: &[(Way::Stdio, &[FOLDER])],
     },
     ServerKind {
         name: "python",
@@ -72,7 +83,7 @@ pub const SERVERS: [ServerKind; 6] = [
         script: "servers/python_server.py",
         plan: "python.json",
         eras: BOTH,
-        ways: &[(Way::Http, "http"), (Way::Stdio, "stdio")],
+        ways: &[(Way::Http, &["http", NOTES]), (Way::Stdio, &["stdio", NOTES])],
     },
     ServerKind {
         name: "fastmcp",
@@ -80,7 +91,7 @@ pub const SERVERS: [ServerKind; 6] = [
         script: "servers/fastmcp_server.py",
         plan: "fastmcp.json",
         eras: BOTH,
-        ways: &[(Way::Http, "http"), (Way::Stdio, "stdio")],
+        ways: &[(Way::Http, &["http", NOTES]), (Way::Stdio, &["stdio", NOTES])],
     },
     ServerKind {
         name: "fixture",
@@ -88,7 +99,12 @@ pub const SERVERS: [ServerKind; 6] = [
         script: "omcp-fixture",
         plan: "fixture.json",
         eras: BOTH,
-        ways: &[(Way::Http, "http"), (Way::Stdio, "stdio"), (Way::Tcp, "tcp")],
+        ways: &[
+            (Way::Http, &["http", "--tally", NOTES]),
+            (Way::Stdio, &["stdio", "--tally", NOTES]),
+            (Way::Tcp, &["tcp", "--tally", NOTES]),
+            (Way::Lambda, &[FUNCTION, "lambda", "--handshake", "optional", "--tally", NOTES]),
+        ],
     },
     ServerKind {
         name: "rmcp",
@@ -96,7 +112,7 @@ pub const SERVERS: [ServerKind; 6] = [
         script: "examples/omcp-rmcp-server",
         plan: "rmcp.json",
         eras: BOTH,
-        ways: &[(Way::Stdio, "stdio")],
+        ways: &[(Way::Stdio, &["stdio", NOTES])],
     },
 ];
 
@@ -125,12 +141,13 @@ impl ServerKind {
 
     /// The program and its arguments. One that listens does so on a free loopback port, and says on which.
     pub fn words(&self, surroundings: &Surroundings, way: Way) -> Vec<String> {
-        let mut words = surroundings.words(self.language, self.script);
+        let script = if way == Way::Lambda { FUNCTION_HOST } else { self.script };
+        let mut words = surroundings.words(self.language, script);
         if self.language == Language::Node && way != Way::Stdio {
             words.splice(1..1, ["--require".to_owned(), surroundings.script("servers/loopback.cjs")]);
         }
-        let argument = self.ways.iter().find(|(known, _)| *known == way);
-        words.extend(argument.map(|(_, argument)| surroundings.filled(argument)));
+        let arguments = self.ways.iter().filter(|(known, _)| *known == way).flat_map(|(_, words)| *words);
+        words.extend(arguments.map(|argument| surroundings.filled(argument)));
         words
     }
 
@@ -147,6 +164,10 @@ impl ServerKind {
             Way::Http => json!({ "type": "remote-http", "url": url }),
             Way::Sse => json!({ "type": "remote-sse", "url": url.replace("/mcp", "/sse") }),
             Way::Tcp => json!({ "type": "tcp", "endpoint": url }),
+            Way::Lambda => json!({
+                "type": "lambda", "function": FUNCTION, "region": "eu-west-1", "endpoint_url": url,
+                "access_key_id": "AKIDEXAMPLE", "secret_access_key": format!("${{{}}}", LAMBDA_SECRET.0),
+            }),
             Way::Stdio => {
                 let words = self.words(surroundings, way);
                 json!({ "type": "local-process", "command": words[0], "args": words[1..] })
