@@ -25,8 +25,7 @@ const TASK_ONLY: &str =
     "section 8.6: what is a task for stateless clients is a plain call in this server's sessions";
 const NO_SUBSCRIPTIONS: &str =
     "section 8.5: this server takes subscriptions in streams, and none in sessions";
-const PER_SESSION: &str =
-    "section 11: without sessions, the one that is told to send updates is not the one that is subscribed";
+const NO_LEVEL: &str = "section 7: a stateless server logs for those who name a level, and this SDK names none where none is offered";
 const ONE_CATALOG: &str =
     "ARCHITECTURE, next steps: the lists of a backend are the same for all clients of the aggregate";
 const EVERY_LIST: &str =
@@ -75,12 +74,7 @@ pub const NAMED: &[Named] = &[
     named(&[" at modern fastmcp over"], &["contents/note://none/at/all"], "-32002", NOT_FOUND),
     named(&[" at legacy python over"], UPDATES, r#"{"accepted":false}"#, NO_SUBSCRIPTIONS),
     named(&[" at modern python over"], UPDATES, r#""heard":["note://first"]"#, NO_SUBSCRIPTIONS),
-    named(
-        &[" at legacy everything over"],
-        &["updates/demo://resource/dynamic/text/1"],
-        r#""heard":[]"#,
-        PER_SESSION,
-    ),
+    named(&["TypeScript 1", " at modern python over"], &["calls/log"], r#""logs":[]"#, NO_LEVEL),
     named(&[" at modern fixture over"], &["calls/test_streaming_elicitation"], TWICE, ROUNDS),
     named(&[" at legacy fixture over"], &["calls/test_streaming_elicitation"], ONCE, ROUNDS),
     named(&[" at legacy fixture over"], &["calls/failing_job"], "as it always does", TASK_ONLY),
