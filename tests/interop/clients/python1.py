@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+import anyio
 import survey
 from mcp import ClientSession, StdioServerParameters, types
 from mcp.client.stdio import stdio_client
@@ -43,8 +44,12 @@ async def streams():
             yield read, write
     else:
         server = StdioServerParameters(command=survey.COMMAND[0], args=survey.COMMAND[1:])
-        async with stdio_client(server) as (read, write):
-            yield read, write
+        try:
+            async with stdio_client(server) as (read, write):
+                yield read, write
+        except* anyio.BrokenResourceError:
+            # The SDK fails if its server still says something, as one does that goes on with a cancelled call.
+            pass
 
 
 async def main():
