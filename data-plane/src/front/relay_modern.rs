@@ -139,7 +139,7 @@ impl Call {
     fn whole(self, last: Event, handles: &RelayedHandles) -> Response<Body> {
         match last {
             Event::Final(message) => {
-                let message = handles.seal(message);
+                let message = handles.seal_answer(message);
                 let status = status_of(&message);
                 reply::json_with_status(status, self.labels.restore_response(&message))
             }
@@ -155,8 +155,10 @@ impl Call {
         let completed = endless.then(|| events::subscription_completed(labels.id()));
         let translate = move |event| match event {
             Event::Message(message) if !logs && message.method() == Some(methods::MESSAGE) => None,
-            Event::Message(message) => Some(labels.restore_notification(&handles.seal(message))),
-            Event::Final(message) => Some(labels.restore_response(&handles.seal(message))),
+            Event::Message(message) => {
+                handles.seal_news(message).map(|message| labels.restore_notification(&message))
+            }
+            Event::Final(message) => Some(labels.restore_response(&handles.seal_answer(message))),
             Event::Lost(error) | Event::Unsent(error) => {
                 Some(failure::message(labels.id(), &backend, &error).into())
             }

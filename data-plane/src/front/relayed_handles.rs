@@ -5,6 +5,7 @@ mod sealing;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -83,14 +84,26 @@ impl RelayedHandles {
         array(named.filter_map(|at| self.open_task(&src[at])).map(|id| quoted(&id)))
     }
 
-    /// What the server says, with handles that are this client's.
-    pub fn seal(&self, said: McpMessage) -> McpMessage {
+    /// The server's answer, with handles that are this client's.
+    pub fn seal_answer(&self, said: McpMessage) -> McpMessage {
         match self.sealed(&said) {
             Ok(None) => said,
             Ok(Some(sealed)) => McpMessage::trusted(sealed),
             Err(error) => {
-                let id = said.id().unwrap_or_default();
+                let id = said.id().unwrap_or(b"null");
                 McpMessage::trusted(failure::message(id, &self.sealing.backend, &error).into())
+            }
+        }
+    }
+
+    /// Something else that the server says; none if what it names cannot be sealed, as nobody could ask for it.
+    pub fn seal_news(&self, said: McpMessage) -> Option<McpMessage> {
+        match self.sealed(&said) {
+            Ok(None) => Some(said),
+            Ok(Some(sealed)) => Some(McpMessage::trusted(sealed)),
+            Err(error) => {
+                tracing::debug!(backend = %self.sealing.backend, error = %error.chain(), "news of a task are left out");
+                None
             }
         }
     }
@@ -99,7 +112,7 @@ impl RelayedHandles {
         let mut edits = Edits::new(said.bytes());
         match said.method() {
             None => self.seal_result(said, &mut edits)?,
-            Some(methods::TASKS) => self.seal_news(said, &mut edits)?,
+            Some(methods::TASKS) => self.seal_task(said, &mut edits)?,
             Some(methods::SUBSCRIPTIONS_ACKNOWLEDGED) => self.name_granted(said, &mut edits),
             Some(_) => {}
         }
@@ -108,25 +121,26 @@ impl RelayedHandles {
 
     fn seal_result(&self, said: &McpMessage, edits: &mut Edits<'_>) -> Result<(), GatewayError> {
         let (method, src) = (self.request.method().unwrap_or_default(), said.bytes());
-        let given = methods::target_member(method) == Some("taskId") || methods::is_multi_round_trip(method);
+        // What a call has come to in the end is large at times, and gives nothing to carry.
+        let comes_back = || said.envelope().result_type(src).as_deref() != Some("complete");
+        let given = methods::target_member(method) == Some("taskId")
+            || methods::is_multi_round_trip(method) && comes_back();
         let result = Message::new(src, said.envelope()).result_object().filter(|_| given);
         for (name, at) in result.clone().into_iter().flat_map(|result| members(src, result)) {
-            match (&*name, json::text(&src[at.clone()])) {
-                ("requestState", Some(state)) => {
-                    let sealed = self.sealing.state(state.into_owned(), self.fingerprint())?;
-                    edits.replace(at, quoted(&sealed));
-                }
-                ("taskId", Some(id)) => {
-                    let sealed = self.name(&id, &src[result.clone().unwrap_or_default()])?;
-                    edits.replace(at, quoted(&sealed));
-                }
-                _ => {}
+            let text = || json::text(&src[at.clone()]).map(Cow::into_owned);
+            let sealed = match &*name {
+                "requestState" => text().map(|state| self.sealing.state(state, self.fingerprint())),
+                "taskId" => text().map(|id| self.name(&id, &src[result.clone().unwrap_or_default()])),
+                _ => None,
+            };
+            if let Some(sealed) = sealed.transpose()? {
+                edits.replace(at.clone(), quoted(&sealed));
             }
         }
         Ok(())
     }
 
-    fn seal_news(&self, said: &McpMessage, edits: &mut Edits<'_>) -> Result<(), GatewayError> {
+    fn seal_task(&self, said: &McpMessage, edits: &mut Edits<'_>) -> Result<(), GatewayError> {
         let (src, Some(params)) = (said.bytes(), said.envelope().params_range()) else { return Ok(()) };
         let Some(at) = member(src, params.clone(), "taskId") else { return Ok(()) };
         if let Some(id) = json::text(&src[at.clone()]) {

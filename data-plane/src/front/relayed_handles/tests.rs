@@ -26,7 +26,9 @@ fn sent(handles: &mut RelayedHandles) -> Result<Value, Value> {
 
 fn told(handles: &RelayedHandles, said: Value) -> Value {
     let said = McpMessage::parse(said.to_string().into()).unwrap();
-    read(handles.seal(said).bytes())
+    let said =
+        if said.method().is_some() { handles.seal_news(said).unwrap() } else { handles.seal_answer(said) };
+    read(said.bytes())
 }
 
 fn result(handles: &RelayedHandles, result: Value) -> Value {
@@ -52,6 +54,8 @@ fn a_state_comes_back_with_its_request() {
     {
         assert_eq!(sent(&mut foreign).unwrap_err(), unknown);
     }
+    let done = json!({ "resultType": "complete", "structuredContent": { "requestState": "x" } });
+    assert_eq!(result(&call("alice", "m", json!(null)), done.clone()), done);
     let other = house.of("alice", "tools/list", json!({ "requestState": "theirs" }));
     assert_eq!(result(&other, json!({ "requestState": "x" })), json!({ "requestState": "x" }));
 }
@@ -80,6 +84,8 @@ fn a_task_has_the_name_that_its_client_knows() {
     let long = house.of("alice", "tools/call", json!({ "name": "t" }));
     let said = json!({ "jsonrpc": "2.0", "id": 9, "result": { "taskId": "t".repeat(8_000) } });
     assert_eq!(told(&long, said)["error"]["data"]["reason"], "lane_unavailable");
+    let news = json!({ "jsonrpc": "2.0", "method": "notifications/tasks", "params": { "taskId": "t".repeat(8_000) } });
+    assert!(long.seal_news(McpMessage::parse(news.to_string().into()).unwrap()).is_none());
 }
 
 #[test]
