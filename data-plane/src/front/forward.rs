@@ -47,10 +47,9 @@ impl Forward<'_> {
         let in_one_piece = *method == Method::POST && !headers::Accepts::of(headers).events;
         let timeout = if in_one_piece { call_max } else { front.config.stream_after } + MARGIN;
         let (method, uri, headers, body) = (method.clone(), uri.clone(), headers.clone(), body.clone());
-        let end = self.end();
         let handover = Handover { method, uri, headers, body, principal, timeout };
         match front.members.forward(to, handover).await {
-            Ok(answer) => Some(pass(answer, end, front)),
+            Ok(answer) => Some(pass(answer, || self.end(), front)),
             Err(Failed::Gone) => None,
             Err(Failed::Broken(error)) => Some(self.failed(&error)),
         }
@@ -82,8 +81,8 @@ impl Forward<'_> {
     }
 }
 
-/// The answer; `end` are the last words of one that goes on for ever.
-fn pass(answer: Response<Streamed>, end: Option<Bytes>, front: &Front) -> Response<Body> {
+/// The answer; `end` finds the last words of one that goes on for ever.
+fn pass(answer: Response<Streamed>, end: impl FnOnce() -> Option<Bytes>, front: &Front) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     for name in OF_THE_HOP {
         head.headers.remove(name);
@@ -91,7 +90,8 @@ fn pass(answer: Response<Streamed>, end: Option<Bytes>, front: &Front) -> Respon
     head.version = Version::HTTP_11;
     let passing = Passing::new(body, Silence::GiveUp(front.config.keep_alive * COMMENTS_LATE));
     let is_stream = headers::value(&head.headers, &CONTENT_TYPE).is_some_and(|kind| kind.starts_with(EVENTS));
-    if let Some(end) = end.filter(|_| is_stream && head.status == StatusCode::OK) {
+    let streams_on = is_stream && head.status == StatusCode::OK;
+    if let Some(end) = streams_on.then(end).flatten() {
         head.headers.remove(CONTENT_LENGTH);
         let events = passing::until_stopped(passing, front.stopping.subscribe(), end);
         return Response::from_parts(head, Body::Events(events));
