@@ -85,6 +85,13 @@ pub trait Runtime: Send + Sync + 'static {
     fn call_timeout(&self) -> Duration {
         CALL_TIMEOUT
     }
+
+    /// Whether peers can do no more than answer, as functions do: neither requests nor notifications of theirs
+    /// reach the node. Of a backend of both eras, the node then speaks the stateless one with all clients, because
+    /// there a question to the client is a part of an answer (2026-07-28, multi round-trip requests).
+    fn only_answers(&self) -> bool {
+        false
+    }
 }
 
 /// Default of [`Runtime::call_timeout`]: tools such as builds and searches do take minutes.

@@ -139,6 +139,10 @@ impl Runtime for LambdaRuntime {
     fn call_timeout(&self) -> Duration {
         self.settings.call_timeout_ms.duration()
     }
+
+    fn only_answers(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -68,15 +68,15 @@ impl RuntimeType for RemoteHttp {
     ) -> Result<Box<dyn Runtime>, GatewayError> {
         let endpoint = HttpEndpoint::new(&settings.url, &settings.headers)?;
         let connect_timeout = settings.connect_timeout_ms.duration();
-        let upstream =
-            HttpUpstream { url: settings.url.clone(), headers: endpoint.header_texts(), connect_timeout };
-        Ok(Box::new(RemoteHttpRuntime {
-            client: HttpClient::new(connect_timeout),
-            endpoint,
-            upstream,
-            settings,
-            mirrored: Arc::default(),
-        }))
+        let limits = session::Limits {
+            call_timeout: settings.call_timeout_ms.duration(),
+            write_timeout: settings.write_timeout_ms.duration(),
+            message_len_max: settings.message_len_max.bytes(),
+        };
+        let headers = settings.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let upstream = HttpUpstream { url: settings.url, headers: headers.collect(), connect_timeout };
+        let client = HttpClient::new(connect_timeout);
+        Ok(Box::new(RemoteHttpRuntime { client, endpoint, upstream, limits, mirrored: Arc::default() }))
     }
 }
 
@@ -84,7 +84,7 @@ struct RemoteHttpRuntime {
     client: HttpClient,
     endpoint: HttpEndpoint,
     upstream: HttpUpstream,
-    settings: RemoteHttpSettings,
+    limits: session::Limits,
     mirrored: Arc<Mirrored>,
 }
 
@@ -95,11 +95,7 @@ impl Runtime for RemoteHttpRuntime {
         let session = Session::new(
             self.client.clone(),
             self.endpoint.clone(),
-            session::Limits {
-                call_timeout: self.settings.call_timeout_ms.duration(),
-                write_timeout: self.settings.write_timeout_ms.duration(),
-                message_len_max: self.settings.message_len_max.bytes(),
-            },
+            self.limits,
             Arc::clone(&self.mirrored),
         );
         Ok(Box::new(HttpConnection::new(Arc::new(session))))
@@ -110,7 +106,7 @@ impl Runtime for RemoteHttpRuntime {
     }
 
     fn call_timeout(&self) -> Duration {
-        self.settings.call_timeout_ms.duration()
+        self.limits.call_timeout
     }
 }
 

@@ -186,6 +186,8 @@ impl Survey {
             let names: BTreeSet<&String> = names.filter(|name| !OF_AN_ERA.contains(&name.as_str())).collect();
             result = json!(names);
         }
+        // Each notification has a task of its own, which may run a moment after the answer.
+        sleep(POLL).await;
         let notes = std::mem::take(&mut *self.client.service().notes());
         let mut told =
             json!({ "name": call[0], "result": result, "progress": notes.progress, "asked": notes.asked });

@@ -45,6 +45,10 @@ impl Runtime for Redacted<Box<dyn Runtime>> {
     fn call_timeout(&self) -> Duration {
         self.inner.call_timeout()
     }
+
+    fn only_answers(&self) -> bool {
+        self.inner.only_answers()
+    }
 }
 
 #[async_trait]

@@ -87,6 +87,9 @@ pub struct Settings {
     /// Its peers are no processes of this machine.
     #[serde(default)]
     remote: bool,
+    /// Its peers can ask nothing.
+    #[serde(default)]
+    only_answers: bool,
     /// Any value: differs between definitions.
     #[serde(default)]
     #[expect(dead_code, reason = "it only tells definitions apart")]
@@ -151,6 +154,10 @@ impl Runtime for StubRuntime {
 
     fn http(&self) -> Option<&HttpUpstream> {
         self.http.as_ref()
+    }
+
+    fn only_answers(&self) -> bool {
+        self.settings.only_answers
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Held`]: everything received at one revision, and its proof.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 
 use bytes::Bytes;
 use omcp_core::revision::{SpecHash, spec_hash};
@@ -180,8 +180,7 @@ impl Held {
 /// # Errors
 /// It is no such frame, or a larger one.
 pub fn read_piece(zstd: &[u8], len_max: usize) -> io::Result<SnapshotPiece> {
-    let mut bytes = Vec::new();
-    zstd::Decoder::new(zstd)?.take(len_max as u64).read_to_end(&mut bytes)?;
+    let bytes = zstd::bulk::decompress(zstd, len_max)?;
     SnapshotPiece::decode(Bytes::from(bytes)).map_err(io::Error::other)
 }
 

@@ -339,8 +339,7 @@ impl LegacySession {
         compose: impl FnOnce(u64, &ClientMeta<'_>) -> Bytes,
     ) -> Option<u64> {
         let client = self.client.as_ref()?;
-        let level = client.seed.server.logging.then_some(self.level);
-        let capabilities = client.capabilities.to_modern(tasks);
+        let (level, capabilities) = (Some(self.level), client.capabilities.to_modern(tasks));
         let info = client.seed.client_info.as_bytes();
         let number = self.next;
         let message = compose(number, &ClientMeta { info, capabilities: &capabilities, level });

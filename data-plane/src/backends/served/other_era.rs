@@ -90,8 +90,11 @@ impl OtherEra {
 }
 
 impl Served {
-    /// Whether it has a handshake; `None` if a modern backend was not asked yet.
+    /// Whether clients' handshakes are for it; `None` if a modern backend was not asked yet whether it has one.
     pub fn speaks_legacy(&self, eras: Eras) -> Option<bool> {
+        if eras.modern && self.era_pin() == EraPin::Auto && self.runtime.only_answers() {
+            return Some(false);
+        }
         if eras.legacy || self.era_pin() != EraPin::Auto {
             return Some(eras.legacy);
         }

@@ -11,6 +11,16 @@ async fn built(stub: &Stub, settings: &Value) -> (BackendSet, Arc<Served>) {
     (set, served)
 }
 
+fn pinned(settings: &Value, era: &str) -> Wanted {
+    let spec = BackendSpec {
+        runtime_type: "stub".to_owned(),
+        settings_json: settings.to_string(),
+        era: era.to_owned(),
+        ..BackendSpec::default()
+    };
+    Wanted { name: name("a"), spec: Some((1, encode(&spec))) }
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_who_come_first_ask_once() {
     for (speaks, legacy) in [("posing", false), ("modern", false), ("both", true)] {
@@ -22,6 +32,21 @@ async fn all_who_come_first_ask_once() {
         assert_eq!(stub.0.connected(), 2, "{speaks}: the probe, and the question");
         assert_eq!(served.eras().unwrap().legacy, legacy, "{speaks}");
         assert_eq!(served.speaks_legacy(eras), Some(legacy), "{speaks}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_ask_gets_no_handshake_unless_it_knows_nothing_else() {
+    for (speaks, era, shakes) in
+        [("both", "auto", false), ("modern", "auto", false), ("legacy", "auto", true), ("both", "legacy", true)]
+    {
+        let stub = Stub::default();
+        let set = set(&stub);
+        set.apply(vec![pinned(&json!({ "speaks": speaks, "only_answers": true }), era)]).await;
+        let served = set.table().get("a").unwrap();
+        let eras = served.ready().await.unwrap();
+        assert_eq!(served.shakes_hands(eras).await, shakes, "{speaks}, pinned {era}");
+        assert_eq!(stub.0.connected(), 1, "{speaks}: nothing is asked but by the probe");
     }
 }
 
