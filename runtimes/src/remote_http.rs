@@ -92,12 +92,8 @@ struct RemoteHttpRuntime {
 impl Runtime for RemoteHttpRuntime {
     /// Dials nothing: every message is a request of its own.
     async fn connect(&self) -> Result<Box<dyn BackendConnection>, GatewayError> {
-        let session = Session::new(
-            self.client.clone(),
-            self.endpoint.clone(),
-            self.limits,
-            Arc::clone(&self.mirrored),
-        );
+        let session =
+            Session::new(self.client.clone(), self.endpoint.clone(), self.limits, Arc::clone(&self.mirrored));
         Ok(Box::new(HttpConnection::new(Arc::new(session))))
     }
 

@@ -256,6 +256,14 @@ impl Survey {
         Ok(())
     }
 
+    /// Stateless clients share the server's processes: who comes next expects them as they were.
+    async fn untouch(&self) -> Result<()> {
+        if self.plan["untouch"].is_array() {
+            self.client.call_tool(params(&self.plan["untouch"])?).await?;
+        }
+        Ok(())
+    }
+
     /// A subscription of the newest revision: whether it is accepted, and what it brings.
     async fn listen(&self, uri: &str) -> Result<Value> {
         let mut opened = self.client.listen(model(json!({ "resourceSubscriptions": [uri] }))?).await?;
@@ -270,6 +278,7 @@ impl Survey {
                 }
                 _ => json!([]),
             };
+            self.untouch().await?;
         }
         opened.cancel().await?;
         Ok(told)
@@ -288,6 +297,7 @@ impl Survey {
             });
             heard.await.ok();
             told["heard"] = json!(std::mem::take(&mut self.client.service().notes().updates));
+            self.untouch().await?;
         }
         self.client.unsubscribe(model(json!({ "uri": uri }))?).await.ok();
         Ok(told)

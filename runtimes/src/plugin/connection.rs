@@ -125,6 +125,11 @@ impl PluginConnection {
         (ms > 0).then(|| Duration::from_millis(ms.into()))
     }
 
+    /// See [`omcp_core::Runtime::only_answers`].
+    pub fn only_answers(&self) -> bool {
+        self.opened.only_answers
+    }
+
     /// What comes next but for diagnostics. Cancel safe.
     async fn next(&mut self) -> Result<Option<Response>, GatewayError> {
         loop {

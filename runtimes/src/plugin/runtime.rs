@@ -1,7 +1,7 @@
 //! [`PluginRuntime`]: from a backend's settings to its connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,7 @@ pub struct PluginRuntime {
     call_timeout: Option<Duration>,
     /// What the plugin said last, milliseconds; 0 if nothing.
     told_call_timeout_ms: AtomicU64,
+    told_only_answers: AtomicBool,
 }
 
 impl PluginRuntime {
@@ -35,8 +36,16 @@ impl PluginRuntime {
         settings: Value,
         context: RuntimeContext,
     ) -> Self {
-        let told_call_timeout_ms = AtomicU64::new(0);
-        Self { provider, wanted, settings, below: "", context, call_timeout: None, told_call_timeout_ms }
+        Self {
+            provider,
+            wanted,
+            settings,
+            below: "",
+            context,
+            call_timeout: None,
+            told_call_timeout_ms: AtomicU64::new(0),
+            told_only_answers: AtomicBool::new(false),
+        }
     }
 
     /// The settings stand below this path, dot included.
@@ -65,6 +74,7 @@ impl Runtime for PluginRuntime {
         let told =
             opened.call_timeout().map_or(0, |told| u64::try_from(told.as_millis()).unwrap_or(u64::MAX));
         self.told_call_timeout_ms.store(told, Ordering::Relaxed);
+        self.told_only_answers.store(opened.only_answers(), Ordering::Relaxed);
         Ok(Box::new(opened))
     }
 
@@ -74,5 +84,9 @@ impl Runtime for PluginRuntime {
             ms => Some(Duration::from_millis(ms)),
         };
         self.call_timeout.or(told).unwrap_or(CALL_TIMEOUT)
+    }
+
+    fn only_answers(&self) -> bool {
+        self.told_only_answers.load(Ordering::Relaxed)
     }
 }

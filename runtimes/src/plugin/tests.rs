@@ -249,6 +249,15 @@ async fn another_version_of_the_protocol_is_refused_and_both_are_named() {
 }
 
 #[tokio::test]
+async fn what_can_only_answer_is_known_once_it_is_connected() {
+    let home = Home::odd(Manner::OnlyAnswers);
+    let runtime = build(json!({ "endpoint": home.address() })).unwrap();
+    assert!(!runtime.only_answers());
+    let _connection = runtime.connect().await.unwrap();
+    assert!(runtime.only_answers());
+}
+
+#[tokio::test]
 async fn a_plugin_that_is_not_ready_is_tried_again() {
     let home = Home::odd(Manner::NotServing);
     let error = refusal(json!({ "endpoint": home.address() })).await;

@@ -96,6 +96,10 @@ async function subscribe(client, uri) {
       await sleep(POLL_MS);
     }
     answer.heard = updates.splice(0);
+    // Stateless clients share the server's processes: who comes next expects them as they were.
+    if (plan.untouch) {
+      await client.callTool({ name: plan.untouch[0], arguments: plan.untouch[1] });
+    }
   }
   await attempt(() => (era === "modern" ? opened.close?.() : client.unsubscribeResource({ uri })));
   return answer;

@@ -91,7 +91,14 @@ async def listen(client, uri):
                 answer["heard"] = [(await asyncio.wait_for(anext(subscription), UPDATE_S)).uri]
             except TimeoutError:
                 answer["heard"] = []
+            await untouch(client)
         return answer
+
+
+async def untouch(client):
+    """Stateless clients share the server's processes: who comes next expects them as they were."""
+    if "untouch" in PLAN:
+        await client.call_tool(*PLAN["untouch"])
 
 
 async def subscribe(client, uri):
@@ -105,6 +112,7 @@ async def subscribe(client, uri):
             await asyncio.sleep(0.02)
         answer["heard"] = UPDATES[:]
         UPDATES.clear()
+        await untouch(client)
     await attempt(client.unsubscribe_resource(uri))
     return answer
 

@@ -61,6 +61,11 @@ impl Client {
         if self.speaks == OLDEST { "/sse" } else { "/mcp" }
     }
 
+    /// Whether its revision has structured content.
+    pub fn knows_structures(&self) -> bool {
+        self.speaks != OLDEST
+    }
+
     /// The same program as a client of the other era.
     pub fn twin(&self) -> Option<&'static Self> {
         CLIENTS.iter().find(|client| client.script == self.script && client.speaks == self.other_era())

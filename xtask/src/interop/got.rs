@@ -12,6 +12,8 @@ const SHOWN_LEN: usize = 600;
 /// Members that 2026-07-28 has and the revisions before it have not, or the other way round.
 const OF_AN_ERA: [&str; 5] =
     ["resultType", "ttlMs", "cacheScope", "io.modelcontextprotocol/serverInfo", "execution"];
+/// Members that 2025-06-18 brought.
+const STRUCTURES: [&str; 2] = ["outputSchema", "structuredContent"];
 /// How a server introduces itself and what it can do, and what only sessions have.
 const NOT_COMPARED: [&str; 5] = ["server", "capabilities", "instructions", "ping", "level"];
 
@@ -48,7 +50,13 @@ impl Got {
         if let Some(report) = self.report.as_object_mut() {
             report.retain(|name, _| !NOT_COMPARED.contains(&name.as_str()));
         }
-        forget(&mut self.report);
+        forget(&mut self.report, &OF_AN_ERA);
+        self
+    }
+
+    /// As a client is told that is older than structured content (section 9 of the protocol's design).
+    pub fn without_structures(mut self) -> Self {
+        forget(&mut self.report, &STRUCTURES);
         self
     }
 
@@ -121,17 +129,17 @@ fn named<'a>(kind: &str, items: &'a [Value]) -> Vec<(String, &'a Value)> {
     items.iter().map(name).zip(items).collect()
 }
 
-/// Removes the members that one era has, everywhere.
-fn forget(value: &mut Value) {
+/// Removes members by their names, everywhere, and `_meta` that has become empty.
+fn forget(value: &mut Value, names: &[&str]) {
     match value {
         Value::Object(members) => {
-            members.retain(|name, _| !OF_AN_ERA.contains(&name.as_str()));
-            members.values_mut().for_each(forget);
+            members.retain(|name, _| !names.contains(&name.as_str()));
+            members.values_mut().for_each(|member| forget(member, names));
             members.retain(|name, value| {
                 name != "_meta" || value.as_object().is_some_and(|meta| !meta.is_empty())
             });
         }
-        Value::Array(items) => items.iter_mut().for_each(forget),
+        Value::Array(items) => items.iter_mut().for_each(|item| forget(item, names)),
         _ => {}
     }
 }
@@ -217,6 +225,14 @@ mod tests {
             r#"{"tools":[{"name":"a"}],"contents":{"u":{"text":"t","ttlMs":0,"cacheScope":"private","resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{}}}}}"#,
         );
         assert!(legacy.differences(&modern.of_any_era()).is_empty());
+    }
+
+    #[test]
+    fn an_old_client_is_told_of_no_structures() {
+        let direct = got(r#"{"calls":[{"name":"a","result":{"content":[],"structuredContent":{}}}]}"#);
+        let through = got(r#"{"calls":[{"name":"a","result":{"content":[]}}]}"#);
+        assert!(direct.clone().without_structures().differences(&through).is_empty());
+        assert_eq!(direct.clone().without_structures().differences(&direct).len(), 1);
     }
 
     #[test]

@@ -45,7 +45,10 @@ impl House {
     }
 
     pub fn compare(&self, cell: &Cell) -> Result<Counts> {
-        let (direct, through) = (self.directly(cell)?, self.through(cell)?);
+        let (mut direct, through) = (self.directly(cell)?, self.through(cell)?);
+        if !cell.client.knows_structures() {
+            direct = direct.without_structures();
+        }
         let name = cell.to_string();
         Ok(match cell.is_alike() {
             true => named::judge(&name, &direct, &through),

@@ -10,8 +10,10 @@ pub fn added(plan: &Value, backend: &str) -> Value {
     for calls in ["calls", "completions", "cancel"] {
         each(plan.get_mut(calls), |call| call[0] = name(&call[0]));
     }
-    if let Some(touch) = plan.get_mut("touch") {
-        touch[0] = name(&touch[0]);
+    for call in ["touch", "untouch"] {
+        if let Some(call) = plan.get_mut(call) {
+            call[0] = name(&call[0]);
+        }
     }
     for names in ["tasks", "hidden", "skipped"] {
         each(plan.get_mut(names), |tool| *tool = name(tool));

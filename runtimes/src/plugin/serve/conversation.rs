@@ -62,6 +62,7 @@ async fn converse(
     let opened = Opened {
         pid: connection.pid().unwrap_or(0),
         call_timeout_ms: u32::try_from(runtime.call_timeout().as_millis()).unwrap_or(u32::MAX),
+        only_answers: runtime.only_answers(),
     };
     let ended = match say(responses, Response::Opened(opened)).await {
         Ok(()) => exchange(connection.as_mut(), requests, responses).await,

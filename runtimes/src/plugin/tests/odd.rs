@@ -24,6 +24,8 @@ pub enum Manner {
     NeverReads,
     /// Says what is no message, then pings, then says something long.
     Babbles,
+    /// Says that its backends can do no more than answer.
+    OnlyAnswers,
 }
 
 pub struct Odd(pub Manner);
@@ -71,6 +73,9 @@ impl PluginService for Odd {
                 Body::Message(PING.into()),
                 Body::Message(PING.replace("ping", &"x".repeat(10_000)).into()),
             ],
+            Manner::OnlyAnswers => {
+                vec![Body::Opened(Opened { only_answers: true, ..Opened::default() })]
+            }
             _ => vec![Body::Opened(Opened::default()), Body::Message(PING.into())],
         };
         let said = stream::iter(said).map(|body| Ok(OpenResponse { body: Some(body) }));

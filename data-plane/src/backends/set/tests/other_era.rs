@@ -37,9 +37,12 @@ async fn all_who_come_first_ask_once() {
 
 #[tokio::test(start_paused = true)]
 async fn who_cannot_ask_gets_no_handshake_unless_it_knows_nothing_else() {
-    for (speaks, era, shakes) in
-        [("both", "auto", false), ("modern", "auto", false), ("legacy", "auto", true), ("both", "legacy", true)]
-    {
+    for (speaks, era, shakes) in [
+        ("both", "auto", false),
+        ("modern", "auto", false),
+        ("legacy", "auto", true),
+        ("both", "legacy", true),
+    ] {
         let stub = Stub::default();
         let set = set(&stub);
         set.apply(vec![pinned(&json!({ "speaks": speaks, "only_answers": true }), era)]).await;
