@@ -65,6 +65,12 @@ impl ClientCapabilities {
         self.form || self.url || self.sampling || self.roots
     }
 
+    /// Whether everything of the user that `wanted` names was declared, and that is something.
+    pub fn covers(&self, wanted: &Self) -> bool {
+        let asks = |of: &Self| [of.form, of.url, of.sampling, of.sampling_tools, of.roots, of.tasks];
+        wanted.interactive() && asks(wanted).iter().zip(asks(self)).all(|(wanted, has)| has || !wanted)
+    }
+
     /// As a legacy `initialize` says it. Roots may change, so that the gateway can have them asked again.
     pub fn to_legacy(&self) -> Vec<u8> {
         self.translated(br#"{"listChanged":true}"#)

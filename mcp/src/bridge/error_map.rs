@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use super::capabilities::ClientCapabilities;
 use super::edits::{Edits, joined, object, pair, quoted};
 use super::failure::Reason;
 use super::message::Message;
 use crate::json;
 use crate::methods;
 use crate::object::member;
-use crate::refusal::code;
+use crate::refusal::{code, error_response};
 use crate::splice;
 
 /// An error and the HTTP status that a modern client expects it under.
@@ -19,11 +20,22 @@ pub struct ModernError {
     pub message: Bytes,
 }
 
-/// A legacy server's error for a modern client. `uri` is what a `resources/read` asked for.
-pub fn to_modern(error: Message<'_>, method: &str, id: &[u8], uri: Option<&str>) -> ModernError {
+/// A legacy server's error for a modern client, who has `declared` what it can be asked. `uri` is what a
+/// `resources/read` asked for.
+pub fn to_modern(
+    error: Message<'_>,
+    method: &str,
+    id: &[u8],
+    uri: Option<&str>,
+    declared: &ClientCapabilities,
+) -> ModernError {
     let answer = |status, message| ModernError { status, message };
     match code_of(error) {
         Some(code::METHOD_NOT_FOUND) => answer(404, same(error, id)),
+        // A server that nothing but answers reaches, a function, was promised less than the client can do.
+        Some(code::INVALID_PARAMS | code::MISSING_CAPABILITY) if is_declared(error, declared) => {
+            answer(200, unasked(error, id))
+        }
         Some(code::MISSING_CAPABILITY) => answer(400, same(error, id)),
         // As [`to_legacy`] says it, and other servers that lack a code for it.
         Some(code::INVALID_PARAMS) if names_capabilities(error) => {
@@ -72,6 +84,12 @@ fn violation(error: Message<'_>, code: i32, id: &[u8]) -> Bytes {
     Reason::ProtocolViolation.answer(id, &format!("the backend refused {what}: {said}"))
 }
 
+fn unasked(error: Message<'_>, id: &[u8]) -> Bytes {
+    let said = text(error).unwrap_or_default();
+    let text = format!("the backend cannot ask its clients anything over its transport: {said}");
+    error_response(id, code::INTERNAL_ERROR, &text, None).into()
+}
+
 fn text(error: Message<'_>) -> Option<Cow<'_, str>> {
     json::text(error.error_member("message")?)
 }
@@ -109,8 +127,18 @@ fn with_uri(error: Message<'_>, uri: Option<&str>) -> Vec<u8> {
 }
 
 fn names_capabilities(error: Message<'_>) -> bool {
-    let data = error.error_member("data").unwrap_or_default();
-    member(data, 0..data.len(), "requiredCapabilities").is_some_and(|at| data[at.start] == b'{')
+    required_capabilities(error).is_some()
+}
+
+fn is_declared(error: Message<'_>, declared: &ClientCapabilities) -> bool {
+    required_capabilities(error).is_some_and(|required| declared.covers(&ClientCapabilities::parse(required)))
+}
+
+fn required_capabilities(error: Message<'_>) -> Option<&[u8]> {
+    let data = error.error_member("data")?;
+    member(data, 0..data.len(), "requiredCapabilities")
+        .filter(|at| data[at.start] == b'{')
+        .map(|at| &data[at])
 }
 
 fn data_uri(error: Message<'_>) -> bool {
@@ -133,6 +161,23 @@ mod tests {
         let value: Value = serde_json::from_slice(bytes).unwrap();
         assert_eq!(value["id"], 1);
         value["error"].clone()
+    }
+
+    /// For a client that declared nothing.
+    fn modern(told: &Owned) -> Bytes {
+        to_modern(told.lend(), "x", b"1", None, &ClientCapabilities::default()).message
+    }
+
+    #[test]
+    fn who_declared_what_is_wanted_is_not_told_that_it_did_not() {
+        let told = error(-32602, &json!({ "requiredCapabilities": { "elicitation": {} } }));
+        for (declared, code) in
+            [(r#"{"elicitation":{"form":{},"url":{}}}"#, -32603), (r#"{"elicitation":{"url":{}}}"#, -32021)]
+        {
+            let declared = ClientCapabilities::parse(declared.as_bytes());
+            let answer = parse(&to_modern(told.lend(), "x", b"1", None, &declared).message);
+            assert_eq!(answer["code"], code, "{answer}");
+        }
     }
 
     #[test]
@@ -162,7 +207,7 @@ mod tests {
             ("x", 99_999_999_999, json!(1), 200, 99_999_999_999_i64, json!(1)),
         ] {
             let told = error(from, &data);
-            let answer = to_modern(told.lend(), method, b"1", Some("u"));
+            let answer = to_modern(told.lend(), method, b"1", Some("u"), &ClientCapabilities::default());
             let found = parse(&answer.message);
             assert_eq!(
                 (answer.status, &found["code"], &found["data"]),
@@ -175,7 +220,7 @@ mod tests {
     #[test]
     fn an_error_without_an_id_gets_the_clients() {
         let told = Owned::scan(r#"{"jsonrpc":"2.0","error":{"code":-32005,"message":"m"}}"#).unwrap();
-        let found = [to_modern(told.lend(), "x", b"1", None).message, to_legacy(told.lend(), "x", b"1")];
+        let found = [modern(&told), to_legacy(told.lend(), "x", b"1")];
         for answer in found.iter().map(parse) {
             assert_eq!((&answer["code"], &answer["message"]), (&json!(-32005), &json!("m")));
         }
@@ -188,8 +233,7 @@ mod tests {
             (-32020, "the backend refused what the gateway sent: m"),
         ] {
             let told = error(code, &json!({}));
-            let answers =
-                [to_modern(told.lend(), "x", b"1", None).message, to_legacy(told.lend(), "x", b"1")];
+            let answers = [modern(&told), to_legacy(told.lend(), "x", b"1")];
             assert!(answers.iter().map(parse).all(|found| found["message"] == said), "{code}");
         }
     }

@@ -25,12 +25,17 @@ const ROUNDS: &str =
     "section 8: a modern server runs a tool anew in every round, one with sessions runs it once";
 const TASK_ONLY: &str =
     "section 8.6: what is a task for stateless clients is a plain call in this server's sessions";
+const TASK_OF_NOBODY: &str =
+    "section 8.6: a call that is always a task in this server's sessions is answered for who has no tasks";
+const ONE_ANSWER: &str = "section 11: an invocation has one answer, and brings nothing before or after it";
+const CANNOT_ASK: &str = "section 11: a function that knows sessions only cannot ask anything";
 const NO_SUBSCRIPTIONS: &str =
     "section 8.5: this server takes subscriptions in streams, and none in sessions";
 const ONE_CATALOG: &str =
     "ARCHITECTURE, next steps: the lists of a backend are the same for all clients of the aggregate";
 const EVERY_LIST: &str =
     "section 10.3: the aggregate has every list, and an empty one where nobody has entries";
+const IN_WORDS: &str = "section 9: structured content without a text comes as one before 2025-06-18";
 const NO_LINKS: &str = "section 9: links to resources came with 2025-06-18";
 const OWN_LANE: &str = "section 6.3: a stateless client names no session, and the process that each node has for it remembers its own calls";
 const NO_AUDIO: &str = "section 9: audio came with 2025-03-26";
@@ -50,6 +55,31 @@ const REMEMBERED: &[&str] = &[
     "updates/demo://resource/dynamic/text/1",
 ];
 const SWITCHED: &[&str] = &["calls/test_dynamic_tool", "updates/test://watched-resource"];
+const FAILING: &[&str] = &["calls/failing_job"];
+const LOGGED: &[&str] = &["calls/test_tool_with_logging", "calls/test_logging_tool"];
+const STEPPED: &[&str] =
+    &["calls/test_tool_with_progress", "calls/test_streaming_elicitation", "calls/progress"];
+const WATCHED: &[&str] = &["updates/test://watched-resource"];
+const ASKED_ALL: &[&str] = &["calls/test_input_required_result_capabilities"];
+const ASKED: &[&str] = &[
+    "calls/test_sampling",
+    "calls/test_elicitation",
+    "calls/open_page",
+    "calls/test_elicitation_sep1034_defaults",
+    "calls/test_elicitation_sep1330_enums",
+    "calls/test_missing_capability",
+    "calls/test_input_required_result_elicitation",
+    "calls/test_input_required_result_sampling",
+    "calls/test_input_required_result_list_roots",
+    "calls/test_input_required_result_request_state",
+    "calls/test_input_required_result_multiple_inputs",
+    "calls/test_input_required_result_multi_round",
+    "calls/test_input_required_result_tampered_state",
+    "calls/confirm_delete",
+    "calls/multi_input",
+    "calls/test_tool_with_task",
+    "messages/test_input_required_result_prompt",
+];
 const UPDATES: &[&str] = &["updates/note://first"];
 
 /// The client of 2024-11-05.
@@ -85,13 +115,23 @@ pub const NAMED: &[Named] = &[
     named(&["!TypeScript 2", " at modern fastmcp over"], NOTE, "-32002", NOT_FOUND),
     named(&[" at legacy python over"], UPDATES, r#"{"accepted":false}"#, NO_SUBSCRIPTIONS),
     named(&[" at modern python over"], UPDATES, r#""heard":["note://first"]"#, NO_SUBSCRIPTIONS),
-    named(&[" at modern fixture over"], &["calls/test_streaming_elicitation"], TWICE, ROUNDS),
-    named(&[" at legacy fixture over"], &["calls/test_streaming_elicitation"], ONCE, ROUNDS),
+    named(&["!lambda", " at modern fixture over"], &["calls/test_streaming_elicitation"], TWICE, ROUNDS),
+    named(&["!lambda", " at legacy fixture over"], &["calls/test_streaming_elicitation"], ONCE, ROUNDS),
     named(&[" at legacy fixture over"], &["calls/failing_job"], "as it always does", TASK_ONLY),
-    named(&[" at legacy fixture over"], &["calls/test_tool_with_task"], "Hello, Ada!", TASK_ONLY),
+    named(&["!lambda", " at legacy fixture over"], &["calls/test_tool_with_task"], "Hello, Ada!", TASK_ONLY),
+    // The surveys of version 1 of the TypeScript SDK call it as a task.
+    named(&["!TypeScript 1", " at modern fixture over"], FAILING, "as it always does", TASK_OF_NOBODY),
+    named(&["!TypeScript 1", "!modern", " at fixture over lambda"], FAILING, "always does", TASK_OF_NOBODY),
+    named(&[" over lambda"], LOGGED, r#""logs":[]"#, ONE_ANSWER),
+    named(&[" over lambda"], STEPPED, r#""progress":[]"#, ONE_ANSWER),
+    named(&[" over lambda"], &["cancel"], r#""counted":"0""#, ONE_ANSWER),
+    named(&[" over lambda"], WATCHED, r#""accepted":false"#, ONE_ANSWER),
+    named(&[" at legacy fixture over lambda"], ASKED, "cannot ask its clients anything", CANNOT_ASK),
+    named(&[" at legacy fixture over lambda"], ASKED_ALL, "asked for 0 of 3", CANNOT_ASK),
     named(&["everything over", AGGREGATE], &["resources/hello.gz"], "null", ONE_CATALOG),
     // Version 2 of the TypeScript SDK does not ask a server for what it has not declared.
     named(&["!TypeScript 2", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
+    named(&[OLDEST, " filesystem over"], &["calls/read_media_file"], r#""type":"text""#, IN_WORDS),
     named(&[OLDEST, " everything over"], LINKED, ": demo://resource/", NO_LINKS),
     named(&[OLDEST, " everything over"], &["calls/trigger-elicitation-request"], "cancel", NO_CHOICE),
     named(&[OLDEST, " fixture over"], &["calls/test_audio_content"], "audio/wav", NO_AUDIO),

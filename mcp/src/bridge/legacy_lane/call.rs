@@ -183,7 +183,7 @@ impl LegacyLane {
             return self.ask_to_resend(client, call, response);
         }
         let uri = request.envelope().target(request.bytes());
-        let error = error_map::to_modern(response, method, &client.id, uri.as_deref());
+        let error = error_map::to_modern(response, method, &client.id, uri.as_deref(), &call.capabilities);
         self.answer(exchange, error.status, error.message);
     }
 

@@ -6,6 +6,7 @@
 use super::handed::COMPLETE;
 use super::tasking::Stage;
 use super::{LaneTimer, LegacyLane, Wire};
+use crate::bridge::capabilities::ClientCapabilities;
 use crate::bridge::edits::{joined, object, pair};
 use crate::bridge::error_map::{self, code_of};
 use crate::bridge::failure::Reason;
@@ -172,7 +173,8 @@ impl LegacyLane {
 /// The member of a task object that tells its end, and the status that goes with it. None if it is no result.
 fn end(outcome: Message<'_>) -> Option<(TaskStatus, Vec<u8>)> {
     if outcome.kind() == Kind::Error {
-        let error = error_map::to_modern(outcome, methods::TOOLS_CALL, b"0", None).message;
+        let declared = ClientCapabilities::default();
+        let error = error_map::to_modern(outcome, methods::TOOLS_CALL, b"0", None, &declared).message;
         let error = Owned::scan(error).ok()?;
         let at = error.lend().envelope().error_range()?;
         return Some((TaskStatus::Failed, pair("error", &error.lend().bytes()[at])));
