@@ -33,6 +33,7 @@ const NO_SUBSCRIPTIONS: &str =
     "section 8.5: this server takes subscriptions in streams, and none in sessions";
 const ONE_CATALOG: &str =
     "ARCHITECTURE, next steps: the lists of a backend are the same for all clients of the aggregate";
+const NO_TASKS: &str = "ARCHITECTURE, next steps: the aggregate does not offer tasks of servers that are stateless, or both, to sessions";
 const EVERY_LIST: &str =
     "section 10.3: the aggregate has every list, and an empty one where nobody has entries";
 const IN_WORDS: &str = "section 9: structured content without a text comes as one before 2025-06-18";
@@ -55,6 +56,8 @@ const REMEMBERED: &[&str] = &[
     "updates/demo://resource/dynamic/text/1",
 ];
 const SWITCHED: &[&str] = &["calls/test_dynamic_tool", "updates/test://watched-resource"];
+const SOUNDS: &[&str] = &["calls/test_audio_content"];
+const TASKS: &[&str] = &["calls/slow_compute", "calls/failing_job", "calls/confirm_delete"];
 const FAILING: &[&str] = &["calls/failing_job"];
 const LOGGED: &[&str] = &["calls/test_tool_with_logging", "calls/test_logging_tool"];
 const STEPPED: &[&str] =
@@ -128,13 +131,15 @@ pub const NAMED: &[Named] = &[
     named(&[" over lambda"], WATCHED, r#""accepted":false"#, ONE_ANSWER),
     named(&[" at legacy fixture over lambda"], ASKED, "cannot ask its clients anything", CANNOT_ASK),
     named(&[" at legacy fixture over lambda"], ASKED_ALL, "asked for 0 of 3", CANNOT_ASK),
+    named(&["TypeScript 1 at", " fixture over", AGGREGATE], TASKS, r#""kinds":[]"#, NO_TASKS),
     named(&["everything over", AGGREGATE], &["resources/hello.gz"], "null", ONE_CATALOG),
     // Version 2 of the TypeScript SDK does not ask a server for what it has not declared.
     named(&["!TypeScript 2", " filesystem over", AGGREGATE], LISTS, "null", EVERY_LIST),
     named(&[OLDEST, " filesystem over"], &["calls/read_media_file"], r#""type":"text""#, IN_WORDS),
     named(&[OLDEST, " everything over"], LINKED, ": demo://resource/", NO_LINKS),
     named(&[OLDEST, " everything over"], &["calls/trigger-elicitation-request"], "cancel", NO_CHOICE),
-    named(&[OLDEST, " fixture over"], &["calls/test_audio_content"], "audio/wav", NO_AUDIO),
+    named(&[OLDEST, " modern fixture over"], SOUNDS, "audio/wav", NO_AUDIO),
+    named(&[OLDEST, " at fixture over lambda"], SOUNDS, "audio/wav", NO_AUDIO),
     named(&[OLDEST, " fixture over"], &["calls/test_elicitation_sep1330_enums"], "cancel", NO_CHOICE),
     by_chance(&["modern at legacy everything over", ANY_NODE], REMEMBERED, OWN_LANE),
     by_chance(&["modern at fixture over stdio", ANY_NODE], SWITCHED, OWN_LANE),
