@@ -63,10 +63,11 @@ fn addressed(message: &Owned, address: &Address) {
 
 fn list(lines: &[Bytes]) {
     let mut source = Source::new(Era::Modern, &b"{}"[..]);
+    // As entries are taken out of a list: without the space around them.
     let entries: Vec<Bytes> = lines
         .iter()
+        .map(|line| line.slice_ref(line.trim_ascii()))
         .filter(|line| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line).is_ok())
-        .cloned()
         .collect();
     for list in List::ALL {
         source.list_mut(list).items.clone_from(&entries);
