@@ -55,7 +55,12 @@ const REMEMBERED: &[&str] = &[
     "contents/demo://resource/session/hello.gz",
     "updates/demo://resource/dynamic/text/1",
 ];
-const SWITCHED: &[&str] = &["calls/test_dynamic_tool", "updates/test://watched-resource"];
+const SWITCHED: &[&str] = &[
+    "calls/test_dynamic_tool",
+    "calls/test_trigger_tool_change#2",
+    "calls/test_trigger_prompt_change#2",
+    "updates/test://watched-resource",
+];
 const SOUNDS: &[&str] = &["calls/test_audio_content"];
 const TASKS: &[&str] = &["calls/slow_compute", "calls/failing_job", "calls/confirm_delete"];
 const FAILING: &[&str] = &["calls/failing_job"];
