@@ -8,12 +8,14 @@
 //! - [`cell`]: which client at which server, and how
 //! - [`prefix`]: names as the aggregate spells them
 //! - [`house`]: servers, gateway, and a client that goes there; [`listening`]: servers that listen
-//! - [`got`]: what a client got; [`named`]: differences that have a reason
+//! - [`got`]: what a client got; [`judge`]: whether that is what it gets directly; [`named`]: differences that have a
+//!   reason
 
 mod cell;
 mod client;
 mod got;
 mod house;
+mod judge;
 mod listening;
 mod named;
 mod prefix;

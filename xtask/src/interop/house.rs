@@ -13,7 +13,7 @@ use crate::interop::got::Got;
 use crate::interop::listening::Listening;
 use crate::interop::server::{LAMBDA_SECRET, ServerKind, Way};
 use crate::interop::surroundings::{self, Surroundings};
-use crate::interop::{named, prefix};
+use crate::interop::{judge, prefix};
 use crate::process;
 use crate::report::Counts;
 use crate::stage::Stage;
@@ -51,8 +51,8 @@ impl House {
         }
         let name = cell.to_string();
         Ok(match cell.is_alike() {
-            true => named::judge(&name, &direct, &through),
-            false => named::judge(&name, &direct.of_any_era(), &through.of_any_era()),
+            true => judge::of(&name, &direct, &through),
+            false => judge::of(&name, &direct.of_any_era(), &through.of_any_era()),
         })
     }
 

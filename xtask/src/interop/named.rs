@@ -3,19 +3,18 @@
 //! Sections are those of the protocol design note. A difference that is not here fails, and so does an entry that
 //! is about a cell and does not occur there.
 
-use crate::interop::got::{Difference, Got};
-use crate::report::Counts;
+use crate::interop::got::Difference;
 
 pub struct Named {
     /// Parts of the name of a cell, all of which it has; with `!` those that it has not.
     cells: &'static [&'static str],
     /// The answers that differ, each of them in every such cell.
-    things: &'static [&'static str],
+    pub things: &'static [&'static str],
     /// A part of what comes through.
     through: &'static str,
-    reason: &'static str,
+    pub reason: &'static str,
     /// It does not always occur.
-    by_chance: bool,
+    pub by_chance: bool,
 }
 
 const PUSHED: &str = "section 11: the tool pushes its question, which only a session carries";
@@ -95,7 +94,7 @@ const OLDEST: &str = " of 2024-11-05 at ";
 const AGGREGATE: &str = " in the aggregate";
 const ANY_NODE: &str = " on any node";
 
-const fn named(
+pub const fn named(
     cells: &'static [&'static str],
     things: &'static [&'static str],
     through: &'static str,
@@ -105,7 +104,7 @@ const fn named(
 }
 
 /// A difference that depends on the node by which a request comes.
-const fn by_chance(
+pub const fn by_chance(
     cells: &'static [&'static str],
     things: &'static [&'static str],
     reason: &'static str,
@@ -151,79 +150,23 @@ pub const NAMED: &[Named] = &[
 ];
 
 impl Named {
-    fn is_about(&self, cell: &str) -> bool {
+    pub fn is_about(&self, cell: &str) -> bool {
         self.cells.iter().all(|part| match part.strip_prefix('!') {
             Some(absent) => !cell.contains(absent),
             None => cell.contains(part),
         })
     }
 
-    fn names(&self, difference: &Difference<'_>) -> bool {
+    pub fn names(&self, difference: &Difference<'_>) -> bool {
         self.things.contains(&difference.thing.as_str())
             && difference.through.to_string().contains(self.through)
     }
-}
-
-/// One check per answer; those with a named difference are told of and not counted.
-pub fn judge(cell: &str, direct: &Got, through: &Got) -> Counts {
-    judge_by(NAMED, cell, direct, through)
-}
-
-fn judge_by(list: &[Named], cell: &str, direct: &Got, through: &Got) -> Counts {
-    let expected: Vec<&Named> = list.iter().filter(|named| named.is_about(cell)).collect();
-    let differences = direct.differences(through);
-    let mut counts = Counts { passed: direct.len() - differences.len(), failed: 0 };
-    for difference in &differences {
-        if let Some(named) = expected.iter().find(|named| named.names(difference)) {
-            eprintln!("  {} differs: {}", difference.thing, named.reason);
-        } else {
-            eprintln!("  {difference}");
-            counts.failed += 1;
-        }
-    }
-    let certain = expected.iter().filter(|named| !named.by_chance);
-    for (named, thing) in certain.flat_map(|named| named.things.iter().map(move |thing| (named, thing))) {
-        if !differences.iter().any(|difference| difference.thing == *thing && named.names(difference)) {
-            eprintln!("  {thing} is expected to differ and does not: {}", named.reason);
-            counts.failed += 1;
-        }
-    }
-    counts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::interop::cell;
-
-    const LIST: &[Named] = &[named(&["Python", " at modern "], &["calls/ask"], "cannot ask", PUSHED)];
-
-    fn got(answer: &str) -> Got {
-        let call = |name, answer| format!(r#"{{"name":"{name}","result":"{answer}"}}"#);
-        Got::read(&format!(r#"{{"calls":[{},{}]}}"#, call("add", "42"), call("ask", answer))).unwrap()
-    }
-
-    fn judged(cell: &str, through: &str) -> (usize, usize) {
-        let counts = judge_by(LIST, cell, &got("Ada"), &got(through));
-        (counts.passed, counts.failed)
-    }
-
-    #[test]
-    fn a_difference_fails_unless_it_is_named_for_its_cell() {
-        assert_eq!(judged("Python 1 at modern python", "it cannot ask"), (1, 0));
-        assert_eq!(judged("Python 1 at python", "it cannot ask"), (1, 1));
-        assert_eq!(judged("Python 1 at python", "Ada"), (2, 0));
-    }
-
-    #[test]
-    fn a_named_difference_that_does_not_occur_fails() {
-        assert_eq!(judged("Python 1 at modern python", "Ada"), (2, 1));
-    }
-
-    #[test]
-    fn another_answer_than_the_named_one_fails_twice() {
-        assert_eq!(judged("Python 1 at modern python", "nothing"), (1, 2));
-    }
 
     #[test]
     fn every_entry_is_about_some_cell() {
