@@ -31,8 +31,8 @@ const CANNOT_ASK: &str = "section 11: a function that knows sessions only cannot
 const NO_SUBSCRIPTIONS: &str =
     "section 8.5: this server takes subscriptions in streams, and none in sessions";
 const ONE_CATALOG: &str =
-    "ARCHITECTURE, next steps: the lists of a backend are the same for all clients of the aggregate";
-const NO_TASKS: &str = "ARCHITECTURE, next steps: the aggregate does not offer tasks of servers that are stateless, or both, to sessions";
+    "section 11: of a server whose lists vary from connection to connection, the aggregate has those of one";
+const NO_TASKS: &str = "section 8.6: tasks need not be offered across eras, and the list that the aggregate has is of the other era";
 const EVERY_LIST: &str =
     "section 10.3: the aggregate has every list, and an empty one where nobody has entries";
 const IN_WORDS: &str = "section 9: structured content without a text comes as one before 2025-06-18";
