@@ -186,9 +186,10 @@ impl Survey {
             let names: BTreeSet<&String> = names.filter(|name| !OF_AN_ERA.contains(&name.as_str())).collect();
             result = json!(names);
         }
-        // Each notification has a task of its own, which may run a moment after the answer.
+        // Each notification has a task of its own: they may run a moment after the answer, and in any order.
         sleep(POLL).await;
-        let notes = std::mem::take(&mut *self.client.service().notes());
+        let mut notes = std::mem::take(&mut *self.client.service().notes());
+        notes.progress.sort_by(|one, other| number(&one[0]).total_cmp(&number(&other[0])));
         let mut told =
             json!({ "name": call[0], "result": result, "progress": notes.progress, "asked": notes.asked });
         if self.plan["level"].is_string() {
@@ -356,6 +357,10 @@ fn filled(schema: &Value) -> Value {
         _ => json!(1),
     };
     texts(&schema["required"]).map(|name| (name.to_owned(), value(&schema["properties"][name]))).collect()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default()
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {
