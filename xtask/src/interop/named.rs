@@ -1,7 +1,7 @@
 //! Differences between what a client gets directly and through the gateway that have a reason.
 //!
 //! Sections are those of the protocol design note. A difference that is not here fails, and so does an entry that
-//! is about a cell and does not occur there.
+//! is about a cell and does not occur there, unless it is one of chance.
 
 use crate::interop::got::Difference;
 
@@ -103,7 +103,7 @@ pub const fn named(
     Named { cells, things, through, reason, by_chance: false }
 }
 
-/// A difference that depends on the node by which a request comes.
+/// A difference that depends on the node by which a request comes: what it is, is not judged.
 pub const fn by_chance(
     cells: &'static [&'static str],
     things: &'static [&'static str],
