@@ -32,7 +32,7 @@ pub fn to_modern(
     let answer = |status, message| ModernError { status, message };
     match code_of(error) {
         Some(code::METHOD_NOT_FOUND) => answer(404, same(error, id)),
-        // A server that nothing but answers reaches, a function, was promised less than the client can do.
+        // A function is promised nothing that cannot leave it, whatever the client can do.
         Some(code::INVALID_PARAMS | code::MISSING_CAPABILITY) if is_declared(error, declared) => {
             answer(200, unasked(error, id))
         }
@@ -86,7 +86,7 @@ fn violation(error: Message<'_>, code: i32, id: &[u8]) -> Bytes {
 
 fn unasked(error: Message<'_>, id: &[u8]) -> Bytes {
     let said = text(error).unwrap_or_default();
-    let text = format!("the backend cannot ask its clients anything over its transport: {said}");
+    let text = format!("the backend does not know that the client can be asked: {said}");
     error_response(id, code::INTERNAL_ERROR, &text, None).into()
 }
 

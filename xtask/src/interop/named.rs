@@ -133,7 +133,12 @@ pub const NAMED: &[Named] = &[
     named(&[" over lambda"], STEPPED, r#""progress":[]"#, ONE_ANSWER),
     named(&[" over lambda"], &["cancel"], r#""counted":"0""#, ONE_ANSWER),
     named(&[" over lambda"], WATCHED, r#""accepted":false"#, ONE_ANSWER),
-    named(&[" at legacy fixture over lambda"], ASKED, "cannot ask its clients anything", CANNOT_ASK),
+    named(
+        &[" at legacy fixture over lambda"],
+        ASKED,
+        "does not know that the client can be asked",
+        CANNOT_ASK,
+    ),
     named(&[" at legacy fixture over lambda"], ASKED_ALL, "asked for 0 of 3", CANNOT_ASK),
     named(&["TypeScript 1 at", " fixture over", AGGREGATE], TASKS, r#""kinds":[]"#, NO_TASKS),
     named(&["everything over", AGGREGATE], &["resources/hello.gz"], "null", ONE_CATALOG),
