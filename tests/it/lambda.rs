@@ -65,6 +65,8 @@ async fn a_function_that_insists_on_a_handshake_gets_one_whenever_it_is_fresh() 
     let (first, second) = (Legacy::connect(&endpoint).await?, Legacy::connect(&endpoint).await?);
     assert_eq!(first.server["serverInfo"], second.server["serverInfo"]);
     assert_eq!(first.tool("add", json!({ "a": 2, "b": 40 })).await?, "42");
+    // Its answer comes after the notification that ends the handshake: nothing is under way any more.
+    assert_eq!(second.tool("add", json!({ "a": 1, "b": 40 })).await?, "41");
     lambda.freshen("insisting");
     assert_eq!(first.tool("add", json!({ "a": 3, "b": 40 })).await?, "43");
     assert_eq!(second.tool("add", json!({ "a": 4, "b": 40 })).await?, "44");

@@ -75,7 +75,8 @@ impl Lambda {
         format!("http://{}", self.address)
     }
 
-    /// Replaces a function's execution environment with a fresh one.
+    /// Replaces a function's execution environment with a fresh one. Nothing may be under way in it: AWS
+    /// ends an invocation whose environment dies with an error, and the emulator leaves it open for good.
     ///
     /// # Panics
     /// There is no such function, or it does not start.
