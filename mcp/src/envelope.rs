@@ -80,6 +80,7 @@ struct Parts {
     progress_token: Span,
     target: Span,
     arguments: Span,
+    request_state: Span,
     protocol_version: Span,
     client_capabilities: Span,
     client_info: Span,
@@ -182,6 +183,11 @@ impl Envelope {
     /// `params.arguments`, if it is an object.
     pub fn arguments_range(&self) -> Option<Range<usize>> {
         self.parts.arguments.range()
+    }
+
+    /// Where `params.requestState` stands, whatever its type.
+    pub fn request_state_range(&self) -> Option<Range<usize>> {
+        self.parts.request_state.range()
     }
 
     /// The revision named in `params._meta`, if it is a string.

@@ -84,6 +84,11 @@ pub fn is_multi_round_trip(method: &str) -> bool {
     MULTI_ROUND_TRIP.contains(&method)
 }
 
+/// Whether a modern client asks about one task with `method`.
+pub fn is_about_task(method: &str) -> bool {
+    matches!(method, TASKS_GET | TASKS_UPDATE | TASKS_CANCEL)
+}
+
 /// The member of `params` that names what a request is about: `name`, `uri` or `taskId`.
 pub fn target_member(method: &str) -> Option<&'static str> {
     match method {

@@ -39,7 +39,9 @@ impl<'a> Person<'a> {
 
     async fn result(&self, path: &str, method: &str, params: Value) -> Result<Value> {
         let (status, text) = self.told(path, method, params).await?;
-        let mut answer: Value = serde_json::from_str(&text).with_context(|| format!("{status} {text}"))?;
+        // Some servers stream every answer; it is the last event.
+        let last = text.rsplit("data: ").next().unwrap_or_default();
+        let mut answer: Value = serde_json::from_str(last).with_context(|| format!("{status} {text}"))?;
         ensure!(answer.get("result").is_some(), "{method}: {text}");
         Ok(answer["result"].take())
     }

@@ -19,7 +19,7 @@ use super::body::{Body, Events};
 use super::cursors::Paging;
 use super::headers::Accepts;
 use super::request_states::{Opened, RequestStates};
-use super::task_ids::{self, TaskIds, is_about_task};
+use super::task_ids::{self, TaskIds};
 use super::task_listens::{Listening, Named};
 use super::{Front, events, reply};
 use crate::backends::Served;
@@ -108,7 +108,7 @@ fn is_session_lost(heard: &Option<Heard>) -> bool {
 /// another one.
 pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpMessage) -> Option<NodeTag> {
     let request = Message::new(message.bytes(), message.envelope());
-    if is_about_task(request) {
+    if methods::is_about_task(request.method()) {
         return match front.task_ids.open(principal, backend, &task_id(request)) {
             Some(task_ids::Opened::Elsewhere(owner)) => Some(owner),
             _ => None,
@@ -129,7 +129,7 @@ pub fn lost(message: &McpMessage) -> Option<Response<Body>> {
     if message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
         return None;
     }
-    let about_task = is_about_task(Message::new(message.bytes(), message.envelope()));
+    let about_task = methods::is_about_task(message.method().unwrap_or_default());
     let refused = if about_task { Refused::Task } else { Refused::State(Reason::InteractionLost) };
     Some(reply::json(refused.answer(message.id().unwrap_or(b"null"))))
 }
@@ -166,7 +166,7 @@ async fn begin(
     message: McpMessage,
 ) -> Result<Result<(LegacyLane, Listening), Refused>, GatewayError> {
     let request = Message::new(message.bytes(), message.envelope());
-    if is_about_task(request) {
+    if methods::is_about_task(request.method()) {
         let opened = front.task_ids.open(principal, served.name().as_str(), &task_id(request));
         let Some(task_ids::Opened::Here(lane, task)) = opened else {
             return Ok(Err(Refused::Task));

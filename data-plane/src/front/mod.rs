@@ -5,8 +5,8 @@
 //! - [`route`]: which door a path leads to
 //! - [`aggregate`]: `/mcp`: many backends behind one endpoint
 //! - [`endpoint`]: `/mcp/<backend>`: classify, admit, choose the mode
-//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`log_filter`], [`owed`] on the way back)
-//! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`], [`relayed_handles`])
+//! - [`transparent`]: mode T: bytes through to an HTTP backend ([`passing`], [`event_pipe`], [`hold`], [`owed`] on the way back)
+//! - [`relay_modern`], [`relay_legacy`]: mode R: message by message over a lane ([`batch`], [`server_handles`])
 //! - [`bridge_modern`], [`bridge_legacy`]: mode X: client and backend are of different eras
 //!   ([`request_states`], [`task_ids`], [`task_listens`], [`cursors`], [`kept`])
 //! - [`handles`], [`renamings`], [`forward`], [`reopen`]: what clients carry, requests that another node has to
@@ -23,25 +23,26 @@ pub mod bridge_modern;
 pub mod config;
 pub mod cursors;
 pub mod endpoint;
+pub mod event_pipe;
 pub mod events;
 pub mod forward;
 pub mod guard;
 pub mod handles;
 pub mod headers;
+pub mod hold;
 pub mod kept;
-pub mod log_filter;
 pub mod overload;
 pub mod owed;
 pub mod passing;
 pub mod relay_legacy;
 pub mod relay_modern;
-pub mod relayed_handles;
 pub mod renamings;
 pub mod reopen;
 pub mod reply;
 pub mod request_states;
 pub mod route;
 pub mod server;
+pub mod server_handles;
 pub mod sse_client;
 pub mod stall;
 pub mod task_ids;

@@ -36,6 +36,8 @@ pub enum Broken<E> {
 
 /// The body `B`, unchanged but for comments.
 pub struct Passing<B> {
+    /// What was read of it already.
+    ahead: Option<Bytes>,
     body: B,
     silence: Silence,
     /// Made at the first wait: most answers are there at once.
@@ -68,7 +70,20 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Passing<B> {
             Silence::Comment(after, _) if body.size_hint().exact().is_some() => Silence::GiveUp(after),
             silence => silence,
         };
-        Self { body, silence, timer: None, at_line_start: true, at_event_start: true, over: false }
+        Self {
+            ahead: None,
+            body,
+            silence,
+            timer: None,
+            at_line_start: true,
+            at_event_start: true,
+            over: false,
+        }
+    }
+
+    /// Gives back what was read of it.
+    pub fn behind(self, ahead: Bytes) -> Self {
+        Self { ahead: Some(ahead), ..self }
     }
 
     /// Whether the last piece ended an event, so that another one may follow.
@@ -130,6 +145,9 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Passing<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
+        if let Some(ahead) = this.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        }
         if this.over {
             return Poll::Ready(None);
         }
@@ -145,11 +163,12 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Passing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || self.body.is_end_stream()
+        self.ahead.is_none() && (self.over || self.body.is_end_stream())
     }
 
+    /// Of one that was begun, the head of the answer tells more.
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        if self.ahead.is_some() { SizeHint::default() } else { self.body.size_hint() }
     }
 }
 

@@ -10,7 +10,7 @@ use omcp_mcp::refusal::code;
 
 use super::body::Body;
 use super::headers::Accepts;
-use super::relayed_handles::RelayedHandles;
+use super::server_handles::ServerHandles;
 use super::{Front, events, reply, task_ids};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
@@ -28,8 +28,7 @@ pub async fn relay(
     if let Some(refused) = task_ids::refuse(&message) {
         return refused;
     }
-    let backend = served.name().as_str();
-    let mut handles = RelayedHandles::new(front.members.clone(), backend, principal, &message);
+    let mut handles = ServerHandles::new(front.members.clone(), served.name(), principal, &message);
     let message = match handles.open() {
         Ok(message) => message,
         Err(refused) => return reply::json(refused),
@@ -103,7 +102,7 @@ impl Call {
         message: &McpMessage,
         accepts: Accepts,
         front: &Front,
-        handles: RelayedHandles,
+        handles: ServerHandles,
     ) -> Response<Body> {
         let mut repeated = false;
         loop {
@@ -136,7 +135,7 @@ impl Call {
         !self.logs && message.method() == Some(methods::MESSAGE)
     }
 
-    fn whole(self, last: Event, handles: &RelayedHandles) -> Response<Body> {
+    fn whole(self, last: Event, handles: &ServerHandles) -> Response<Body> {
         match last {
             Event::Final(message) => {
                 let message = handles.seal_answer(message);
@@ -150,7 +149,7 @@ impl Call {
         }
     }
 
-    fn stream(self, first: Option<Event>, front: &Front, handles: RelayedHandles) -> Response<Body> {
+    fn stream(self, first: Option<Event>, front: &Front, handles: ServerHandles) -> Response<Body> {
         let Self { backend, labels, inbox, logs, endless, guard } = self;
         let completed = endless.then(|| events::subscription_completed(labels.id()));
         let translate = move |event| match event {

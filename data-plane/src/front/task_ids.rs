@@ -42,15 +42,11 @@ pub enum Opened {
 /// Tasks are for those who know of them: the answer to whoever does not say so on the very request.
 pub fn refuse(message: &McpMessage) -> Option<Response<Body>> {
     let request = Message::new(message.bytes(), message.envelope());
-    if !is_about_task(request) || ClientCapabilities::of_modern(request).tasks {
+    if !methods::is_about_task(request.method()) || ClientCapabilities::of_modern(request).tasks {
         return None;
     }
     let answer = failure::missing_capability(&request.id(), &capabilities::required_tasks());
     Some(reply::json_with_status(StatusCode::BAD_REQUEST, answer))
-}
-
-pub fn is_about_task(request: Message<'_>) -> bool {
-    matches!(request.method(), methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL)
 }
 
 /// The token of a task of a backend.

@@ -1,5 +1,7 @@
-//! Mode T: client and backend share an era and the backend is an HTTP server. Bytes stream both ways
-//! and the node keeps no state.
+//! Mode T: client and backend share an era and the backend is an HTTP server. Bytes pass both ways, but for what
+//! clients carry, and the node keeps no state.
+
+mod carried;
 
 use std::time::Duration;
 
@@ -18,10 +20,11 @@ use omcp_mcp::methods;
 use omcp_mcp::refusal::{self, Refusal};
 
 use super::body::Body;
+use super::event_pipe::{self, EventPipe};
 use super::handles::Renamed;
-use super::log_filter::{self, EventPipe};
 use super::owed::Owed;
 use super::passing::{self, Passing, Silence};
+use super::server_handles::{self, ServerHandles};
 use super::{Front, events, headers, reply};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
@@ -54,21 +57,36 @@ pub struct Passage<'a> {
 
 impl Passage<'_> {
     /// A modern request or notification.
-    pub async fn modern(self, message: &McpMessage) -> Response<Body> {
-        let (served, front) = (self.served, self.front);
-        let response = match self.send(Some(message), message.bytes().clone()).await {
+    pub async fn modern(mut self, message: &McpMessage) -> Response<Body> {
+        let (served, front, principal) = (self.served, self.front, self.principal);
+        let opened = match carried::open(&mut self, message) {
+            Ok(opened) => opened,
+            Err(refused) => return *refused,
+        };
+        let sent = opened.as_ref().map_or(message, |opened| &opened.message);
+        let response = match self.send(Some(sent), sent.bytes().clone()).await {
             Ok(response) => response,
             Err(failure) => return failure,
         };
+        let handles = || match opened {
+            Some(opened) => opened.handles,
+            None => ServerHandles::new(front.members.clone(), served.name(), principal, message),
+        };
         if !is_event_stream(response.headers()) {
-            return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
+            let holds_any = response.status() == StatusCode::OK && server_handles::may_give(message);
+            let answer = through(response, Silence::GiveUp(served.runtime().call_timeout()));
+            return if holds_any {
+                carried::seal(answer, served, message, handles).await
+            } else {
+                passed(answer)
+            };
         }
         let logs = message.envelope().log_level_range().is_some();
         let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
         let owed = Owed::of(served, message).filter(|_| !endless);
         let (head, body) = response.into_parts();
-        let pipe = EventPipe::new(body, logs, owed);
-        let answer = Box::pin(log_filter::answer(pipe, for_client(head.headers), &front.config)).await;
+        let pipe = EventPipe::new(body, logs, owed, Box::new(handles()));
+        let answer = Box::pin(event_pipe::answer(pipe, for_client(head.headers), &front.config)).await;
         match message.id().filter(|_| endless) {
             Some(id) => ended_at_stop(answer, events::subscription_completed(id), front),
             None => answer,
@@ -272,10 +290,19 @@ fn ended_at_stop(answer: Response<Body>, last: Bytes, front: &Front) -> Response
 }
 
 fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {
+    passed(through(response, silence))
+}
+
+fn passed(answer: Response<Passing<Streamed>>) -> Response<Body> {
+    answer.map(Body::Upstream)
+}
+
+/// An answer as this hop tells it.
+fn through(response: Response<Streamed>, silence: Silence) -> Response<Passing<Streamed>> {
     let (mut head, body) = response.into_parts();
     head.headers = for_client(head.headers);
     head.version = Version::HTTP_11;
-    Response::from_parts(head, Body::Upstream(Passing::new(body, silence)))
+    Response::from_parts(head, Passing::new(body, silence))
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -202,6 +202,7 @@ impl<'a> Scan<'a> {
             b"progressToken" => self.by_method.progress_token = self.token()?,
             b"requestId" => self.parts.request_id = self.token()?,
             b"arguments" => self.parts.arguments = self.object()?,
+            b"requestState" => self.parts.request_state = self.json.value()?,
             _ => self.json.skip()?,
         }
         Ok(())

@@ -13,7 +13,7 @@ fn kind_of(text: &str) -> ScanErrorKind {
 const MODERN_CALL: &str = r#"{
   "jsonrpc": "2.0", "id": "a\u0062", "method": "tools/call",
   "params": {
-    "name": "get_weather", "arguments": {"location": "Seattle"},
+    "name": "get_weather", "arguments": {"location": "Seattle"}, "request\u0053tate": "s",
     "_meta": {
       "progressToken": 17,
       "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -36,6 +36,7 @@ fn a_modern_call_shows_all_its_parts() {
     assert_eq!(envelope.target(bytes).unwrap(), "get_weather");
     assert_eq!(at(envelope.target_range()), r#""get_weather""#);
     assert_eq!(at(envelope.arguments_range()), r#"{"location": "Seattle"}"#);
+    assert_eq!(at(envelope.request_state_range()), r#""s""#);
     assert_eq!(envelope.progress_token(bytes), Some(&b"17"[..]));
     assert_eq!(envelope.protocol_version(bytes).unwrap(), "2026-07-28");
     assert_eq!(at(envelope.client_capabilities_range()), r#"{"sampling": {}}"#);

@@ -146,9 +146,9 @@ async fn news(listen: &mut Exchange, task: &str) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stateless_client_hears_of_the_tasks_of_a_handshake_backend() -> Result<()> {
+async fn a_stateless_client_hears_of_its_tasks() -> Result<()> {
     let house = House::build();
-    for backend in HANDSHAKE {
+    for backend in HANDSHAKE.into_iter().chain(STATELESS) {
         let client = Able::at(&house, backend);
         let asking = client.begin("confirm_delete", json!({ "filename": "a" })).await?;
         client.until(&asking, "input_required").await;

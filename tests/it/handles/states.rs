@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use omcp_tests::harness::Cluster;
-use omcp_tests::harness::manifest::stdio;
+use omcp_tests::harness::manifest::{http, stdio};
+use omcp_tests::harness::server::Server;
 use serde_json::{Value, json};
 
 use super::{Person, spoilt};
@@ -19,7 +20,11 @@ fn again(tool: &str, state: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_is_for_who_got_it_where_it_was_given() -> Result<()> {
     let cluster = Cluster::start(1);
+    let whole = Server::http(&["--era", "modern"]);
+    let streams = Server::http(&["--era", "modern", "--always-events"]);
     cluster.apply(&[
+        http("whole", &whole.url),
+        http("streams", &streams.url),
         stdio("modern", &["--era", "modern"]),
         stdio("other", &["--era", "modern"]),
         stdio("legacy", &["--era", "legacy"]),
@@ -27,7 +32,7 @@ async fn a_state_is_for_who_got_it_where_it_was_given() -> Result<()> {
     let node = &cluster.nodes[0];
     let envoy = Envoy::of(node)?;
     let alice = Person { envoy: &envoy, node, name: "alice" };
-    for path in ["/mcp/modern", "/mcp/legacy"] {
+    for path in ["/mcp/whole", "/mcp/streams", "/mcp/modern", "/mcp/legacy"] {
         let asked = alice.result(path, "tools/call", json!({ "name": TOOL })).await?;
         let state = asked["requestState"].as_str().with_context(|| asked.to_string())?;
         ensure!(state.starts_with("g1."), "{asked}");

@@ -46,24 +46,33 @@ async fn is_hers_alone(alice: Person<'_>, path: &str, elsewhere: &str, tool: &st
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_for_who_made_it_where_it_was_made() -> Result<()> {
     let (cluster, server) = (Cluster::start(1), Server::http(&[]));
+    let streams = Server::http(&["--era", "modern", "--always-events"]);
     let tagged = |mut backend: Value| {
         backend["tags"] = json!(["all"]);
         backend
     };
     cluster.apply(&[
         tagged(http("remote", &server.url)),
+        http("streams", &streams.url),
         tagged(stdio("modern", &["--era", "modern"])),
         tagged(stdio("legacy", &["--era", "legacy"])),
     ]);
     let node = &cluster.nodes[0];
-    crate::aggregate::listed(&format!("{}/mcp", node.mcp), &["legacy", "modern", "remote"]).await;
+    crate::aggregate::listed(&format!("{}/mcp", node.mcp), &["legacy", "modern", "remote", "streams"]).await;
     let envoy = Envoy::of(node)?;
     let alice = Person { envoy: &envoy, node, name: "alice" };
     for backend in ["remote", "modern", "legacy"] {
         is_hers_alone(alice, "/mcp", "/mcp?tags=all", &format!("{backend}__slow_compute")).await?;
     }
-    is_hers_alone(alice, "/mcp/modern", "/mcp/legacy", "slow_compute").await?;
-    is_hers_alone(alice, "/mcp/legacy", "/mcp/modern", "slow_compute").await
+    for (path, elsewhere) in [
+        ("/mcp/remote", "/mcp/streams"),
+        ("/mcp/streams", "/mcp/remote"),
+        ("/mcp/modern", "/mcp/legacy"),
+        ("/mcp/legacy", "/mcp/modern"),
+    ] {
+        is_hers_alone(alice, path, elsewhere, "slow_compute").await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use omcp_core::GatewayError;
+use omcp_core::{BackendName, GatewayError};
 use omcp_mcp::bridge::state::Fingerprint;
 use omcp_mcp::token::content::{RequestState, Task};
 use omcp_mcp::token::{Binding, Purpose};
@@ -16,13 +16,13 @@ const STATE_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub struct Sealing {
     members: Arc<Members>,
-    pub backend: String,
+    pub backend: BackendName,
     principal: Principal,
 }
 
 impl Sealing {
-    pub fn new(members: Arc<Members>, backend: &str, principal: Principal) -> Self {
-        Self { members, backend: backend.to_owned(), principal }
+    pub fn new(members: Arc<Members>, backend: BackendName, principal: Principal) -> Self {
+        Self { members, backend, principal }
     }
 
     /// A state that the server gave in answer to `request`.
@@ -61,6 +61,6 @@ impl Sealing {
     }
 
     fn binding(&self, purpose: Purpose) -> Binding<'_> {
-        Binding { purpose, endpoint: &self.backend, principal: self.principal.as_str() }
+        Binding { purpose, endpoint: self.backend.as_str(), principal: self.principal.as_str() }
     }
 }

@@ -1,5 +1,5 @@
-//! [`RelayedHandles`]: what a modern server gives its clients to carry, on its way through a lane that they share.
-//! The server sees one client, which is the gateway: so whose a `requestState` or a `taskId` is, is sealed into it.
+//! [`ServerHandles`]: what a modern server gives its clients to carry. The server sees one client, which is the
+//! gateway: so whose a `requestState` or a `taskId` is, is sealed into it.
 
 mod sealing;
 #[cfg(test)]
@@ -7,10 +7,11 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use omcp_core::{GatewayError, McpMessage};
+use memchr::memmem::Finder;
+use omcp_core::{BackendName, GatewayError, McpMessage};
 use omcp_mcp::bridge::edits::{Edits, quoted};
 use omcp_mcp::bridge::failure::{Reason, unknown_task};
 use omcp_mcp::bridge::limits::TASKS_MAX;
@@ -25,17 +26,47 @@ use crate::failure;
 use crate::members::Members;
 use sealing::Sealing;
 
+/// Whether a request may name such a thing.
+pub fn may_name(request: &McpMessage) -> bool {
+    match request.method().unwrap_or_default() {
+        methods::SUBSCRIPTIONS_LISTEN => true,
+        method if methods::is_multi_round_trip(method) => request.envelope().request_state_range().is_some(),
+        method => methods::is_about_task(method),
+    }
+}
+
+/// Whether what is said to a request may hold such a thing.
+pub fn may_give(request: &McpMessage) -> bool {
+    let method = request.method().unwrap_or_default();
+    methods::is_multi_round_trip(method)
+        || methods::is_about_task(method)
+        || method == methods::SUBSCRIPTIONS_LISTEN
+}
+
+/// Whether one is among these bytes of a server. One whose name is spelled with escapes is not seen, and what was
+/// not sealed opens nothing.
+pub fn may_be_in(said: &[u8]) -> bool {
+    static NAMES: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| [Finder::new(br#""requestState""#), Finder::new(br#""taskId"#)]);
+    NAMES.iter().any(|name| name.find(said).is_some())
+}
+
 /// Those of one request and of what is said to it.
-pub struct RelayedHandles {
+pub struct ServerHandles {
     sealing: Sealing,
     request: McpMessage,
     /// What the server calls the tasks that the request names, and what the client does.
     tasks: Vec<(String, String)>,
 }
 
-impl RelayedHandles {
-    pub fn new(members: Arc<Members>, backend: &str, principal: &Principal, request: &McpMessage) -> Self {
-        let sealing = Sealing::new(members, backend, principal.clone());
+impl ServerHandles {
+    pub fn new(
+        members: Arc<Members>,
+        backend: &BackendName,
+        principal: &Principal,
+        request: &McpMessage,
+    ) -> Self {
+        let sealing = Sealing::new(members, backend.clone(), principal.clone());
         Self { sealing, request: request.clone(), tasks: Vec::new() }
     }
 
@@ -49,18 +80,23 @@ impl RelayedHandles {
         let at = |name: &str| member(src, request.envelope().params_range()?, name);
         let mut edits = Edits::new(src);
         match request.method().unwrap_or_default() {
-            methods::TASKS_GET | methods::TASKS_UPDATE | methods::TASKS_CANCEL => {
+            method if methods::is_about_task(method) => {
                 let Some(at) = at("taskId") else { return Ok(request) };
                 let theirs = self.open_task(&src[at.clone()]).ok_or_else(|| unknown_task(id))?;
                 edits.replace(at, quoted(&theirs));
             }
             methods::SUBSCRIPTIONS_LISTEN => {
-                let named = at("notifications").and_then(|all| member(src, all, "taskIds"));
-                let Some(at) = named else { return Ok(request) };
-                edits.replace(at.clone(), self.open_tasks(src, at));
+                let asked = at("notifications").into_iter().flat_map(|asked| members(src, asked));
+                // Of two lists, the server may take either.
+                for (_, list) in asked.filter(|(name, _)| name == "taskIds") {
+                    edits.replace(list.clone(), self.open_tasks(src, list));
+                }
+                if edits.is_empty() {
+                    return Ok(request);
+                }
             }
             method if methods::is_multi_round_trip(method) => {
-                let Some(at) = at("requestState") else { return Ok(request) };
+                let Some(at) = request.envelope().request_state_range() else { return Ok(request) };
                 let theirs = json::text(&src[at.clone()])
                     .and_then(|sealed| self.sealing.open_state(&sealed, self.fingerprint()))
                     .ok_or_else(|| Reason::InvalidRequestState.state_answer(id))?;
@@ -84,14 +120,19 @@ impl RelayedHandles {
         array(named.filter_map(|at| self.open_task(&src[at])).map(|id| quoted(&id)))
     }
 
-    /// The server's answer, with handles that are this client's.
+    /// Anything that the server says, with handles that are this client's.
+    pub fn seal(&self, said: McpMessage) -> Option<McpMessage> {
+        if said.method().is_some() { self.seal_news(said) } else { Some(self.seal_answer(said)) }
+    }
+
+    /// The server's answer.
     pub fn seal_answer(&self, said: McpMessage) -> McpMessage {
         match self.sealed(&said) {
             Ok(None) => said,
             Ok(Some(sealed)) => McpMessage::trusted(sealed),
             Err(error) => {
                 let id = said.id().unwrap_or(b"null");
-                McpMessage::trusted(failure::message(id, &self.sealing.backend, &error).into())
+                McpMessage::trusted(failure::message(id, self.sealing.backend.as_str(), &error).into())
             }
         }
     }
@@ -123,8 +164,7 @@ impl RelayedHandles {
         let (method, src) = (self.request.method().unwrap_or_default(), said.bytes());
         // What a call has come to in the end is large at times, and gives nothing to carry.
         let comes_back = || said.envelope().result_type(src).as_deref() != Some("complete");
-        let given = methods::target_member(method) == Some("taskId")
-            || methods::is_multi_round_trip(method) && comes_back();
+        let given = methods::is_about_task(method) || methods::is_multi_round_trip(method) && comes_back();
         let result = Message::new(src, said.envelope()).result_object().filter(|_| given);
         for (name, at) in result.clone().into_iter().flat_map(|result| members(src, result)) {
             let text = || json::text(&src[at.clone()]).map(Cow::into_owned);

@@ -1,5 +1,6 @@
-//! A modern backend's event stream on its way to the client: log messages that nobody asked for are
-//! dropped, and an error that has an HTTP status of its own gets it. Nothing else is decoded.
+//! [`EventPipe`]: a modern backend's event stream on its way to the client. Log messages that nobody asked for are
+//! dropped, what clients carry is sealed, and an error that has an HTTP status of its own gets it. Nothing else is
+//! decoded.
 
 use std::pin::Pin;
 
@@ -20,6 +21,7 @@ use super::body::Body;
 use super::config::FrontConfig;
 use super::owed::Owed;
 use super::reply;
+use super::server_handles::{self, ServerHandles};
 use crate::upstream::Streamed;
 
 /// Largest event held back until its end is seen, bytes; as large as a line of a pipe.
@@ -33,13 +35,14 @@ pub struct EventPipe {
     logs: bool,
     /// The answer that is waited for; none for subscriptions, and once the stream ended.
     owed: Option<Owed>,
+    handles: Box<ServerHandles>,
     /// The last piece that went out.
     last: Bytes,
 }
 
 impl EventPipe {
-    pub fn new(body: Streamed, logs: bool, owed: Option<Owed>) -> Self {
-        Self { body, held: BytesMut::new(), logs, owed, last: Bytes::new() }
+    pub fn new(body: Streamed, logs: bool, owed: Option<Owed>, handles: Box<ServerHandles>) -> Self {
+        Self { body, held: BytesMut::new(), logs, owed, handles, last: Bytes::new() }
     }
 
     /// The next piece that consists of whole events; `None` at the end. Cancel safe.
@@ -58,7 +61,7 @@ impl EventPipe {
         loop {
             let piece = self.piece().await?;
             let whole = self.whole_events(piece)?;
-            let kept = if self.logs { whole } else { without_logs(whole) };
+            let kept = sealed(if self.logs { whole } else { without_logs(whole) }, &self.handles);
             if !kept.is_empty() {
                 return Some(kept);
             }
@@ -170,6 +173,18 @@ fn without_logs(events: Bytes) -> Bytes {
         sse::encode(None, message.bytes(), &mut kept);
     }
     kept.freeze()
+}
+
+fn sealed(events: Bytes, handles: &ServerHandles) -> Bytes {
+    if !server_handles::may_be_in(&events) {
+        return events;
+    }
+    let Some(messages) = decode(&events) else { return events };
+    let mut sealed = BytesMut::with_capacity(events.len());
+    for message in messages.into_iter().filter_map(|message| handles.seal(message)) {
+        sse::encode(None, message.bytes(), &mut sealed);
+    }
+    sealed.freeze()
 }
 
 fn ends_with_response(events: &[u8]) -> bool {

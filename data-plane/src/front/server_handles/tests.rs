@@ -9,10 +9,10 @@ impl House {
         Self(Arc::new(Members::alone("here").unwrap()))
     }
 
-    fn of(&self, who: &str, method: &str, params: Value) -> RelayedHandles {
+    fn of(&self, who: &str, method: &str, params: Value) -> ServerHandles {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let request = McpMessage::parse(request.to_string().into()).unwrap();
-        RelayedHandles::new(self.0.clone(), "b", &Principal::named(who), &request)
+        ServerHandles::new(self.0.clone(), &"b".parse().unwrap(), &Principal::named(who), &request)
     }
 }
 
@@ -20,18 +20,18 @@ fn read(message: &[u8]) -> Value {
     serde_json::from_slice(message).unwrap()
 }
 
-fn sent(handles: &mut RelayedHandles) -> Result<Value, Value> {
+fn sent(handles: &mut ServerHandles) -> Result<Value, Value> {
     handles.open().map(|message| read(message.bytes())["params"].take()).map_err(|refusal| read(&refusal))
 }
 
-fn told(handles: &RelayedHandles, said: Value) -> Value {
+fn told(handles: &ServerHandles, said: Value) -> Value {
     let said = McpMessage::parse(said.to_string().into()).unwrap();
     let said =
         if said.method().is_some() { handles.seal_news(said).unwrap() } else { handles.seal_answer(said) };
     read(said.bytes())
 }
 
-fn result(handles: &RelayedHandles, result: Value) -> Value {
+fn result(handles: &ServerHandles, result: Value) -> Value {
     told(handles, json!({ "jsonrpc": "2.0", "id": 9, "result": result }))["result"].take()
 }
 
@@ -109,4 +109,24 @@ fn a_listen_names_the_tasks_of_its_client() {
     let granted = json!({ "notifications": { "taskIds": ["T"] } });
     let told = news("notifications/subscriptions/acknowledged", granted);
     assert_eq!(told["notifications"]["taskIds"], json!([own]));
+}
+
+#[test]
+fn only_what_may_hold_one_is_looked_at() {
+    let named = |method: &str, params: &str| {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+        may_name(&McpMessage::parse(text.into()).unwrap())
+    };
+    assert!(named("tools/call", r#"{"name":"t","requ\u0065stState":1}"#), "escapes hide nothing");
+    assert!(named("tasks/cancel", "{}") && named("subscriptions/listen", "{}"));
+    assert!(!named("tools/call", r#"{"name":"t","arguments":{"requestState":1}}"#));
+    assert!(!named("tools/list", r#"{"requestState":1}"#));
+    for (said, want) in [
+        (r#"{"result":{"requestState":"s"}}"#, true),
+        (r#"{"params":{"notifications":{"taskIds":[]}}}"#, true),
+        (r#"{"result":{"taskId":"t"}}"#, true),
+        (r#"{"result":{"content":[{"type":"text","text":"a \"requestState\": x"}]}}"#, false),
+    ] {
+        assert_eq!(may_be_in(said.as_bytes()), want, "{said}");
+    }
 }
