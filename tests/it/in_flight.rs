@@ -49,13 +49,6 @@ impl Gate {
     }
 }
 
-/// Reads on until the server has shown by progress that it has the call.
-async fn under_way(mut call: Exchange) -> Result<Exchange> {
-    let progress = call.next().await?.context("the call has ended")?;
-    assert_eq!(progress["method"], "notifications/progress", "{progress}");
-    Ok(call)
-}
-
 /// Waits until every call has been answered that its backend is gone.
 async fn all_lost(what: &str, calls: Vec<Exchange>, died: Instant) -> Result<()> {
     for mut call in calls {
@@ -85,8 +78,8 @@ async fn on_a_process_that_is_killed() -> Result<()> {
             "_meta": { "progressToken": "p" } });
         let mut calls = Vec::new();
         for _ in 0..CALLS {
-            calls.push(under_way(modern.open("tools/call", asked.clone()).await?).await?);
-            calls.push(under_way(legacy.open("tools/call", asked.clone()).await?).await?);
+            calls.push(modern.open("tools/call", asked.clone()).await?.under_way().await?);
+            calls.push(legacy.open("tools/call", asked.clone()).await?.under_way().await?);
         }
         gate.close()?;
         let died = Instant::now();
@@ -107,7 +100,7 @@ async fn kit_calls(endpoint: &str) -> Result<Vec<Exchange>> {
     let mut calls = Vec::new();
     for number in 0..CALLS {
         let asked = json!({ "count": 1, "_meta": { "progressToken": number } });
-        calls.push(under_way(client.open("kit/progress", asked).await?).await?);
+        calls.push(client.open("kit/progress", asked).await?.under_way().await?);
     }
     Ok(calls)
 }

@@ -27,6 +27,12 @@ fn slow(ms: u64) -> Value {
     json!({ "name": "slow", "arguments": { "ms": ms } })
 }
 
+/// A call that shows by progress when the server has it, and takes so long from then on.
+fn shown(ms: u64) -> Value {
+    json!({ "name": "progress", "arguments": { "steps": 1, "delay_ms": ms },
+        "_meta": { "progressToken": "p" } })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_call_outlives_the_change_of_its_backend() -> Result<()> {
     let cluster = Cluster::start(1);
@@ -73,15 +79,11 @@ async fn calls_on_a_killed_process_are_answered_and_the_next_one_works() -> Resu
     let pid = modern.tool("pid", json!({})).await?;
     let mut calls = Vec::new();
     for _ in 0..20 {
-        calls.push(tokio::spawn({
-            let modern = modern.clone();
-            async move { modern.open("tools/call", slow(60_000)).await?.error().await }
-        }));
+        calls.push(modern.open("tools/call", shown(60_000)).await?.under_way().await?);
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
     kill_process(Pid::from_raw(pid.parse()?).context("a process id")?, Signal::KILL)?;
-    for call in calls {
-        let error = timeout(SOON, call).await.context("a call hangs")???;
+    for mut call in calls {
+        let error = timeout(SOON, call.error()).await.context("a call hangs")??;
         assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32603), &json!("stream_lost")));
     }
     let new = timeout(SOON, modern.tool("pid", json!({}))).await.context("no new process")??;

@@ -92,9 +92,7 @@ async fn killing_one_touches_nothing_else_and_it_comes_back() -> Result<()> {
         let client = wait::until("a session", async || Legacy::connect(&node.endpoint("far")).await).await;
         // Its progress proves that the server has the call, which goes on until it is told.
         let asked = json!({ "count": 1, "_meta": { "progressToken": "p" } });
-        let mut waiting = client.open("kit/progress", asked).await?;
-        let progress = waiting.next().await?.context("the call has ended")?;
-        assert_eq!(progress["method"], "notifications/progress");
+        let mut waiting = client.open("kit/progress", asked).await?.under_way().await?;
         kill(plugin).map_err(|error| anyhow::anyhow!(error))?;
         let error = waiting.error().await?;
         let text = error["message"].as_str().context("an error has a message")?;

@@ -1,6 +1,6 @@
 //! One JSON-RPC request and everything that comes back.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
@@ -65,6 +65,16 @@ impl Exchange {
             Body::Events(events) => events.next().await,
             Body::Json(_) => bail!("the answer is no stream of events"),
         }
+    }
+
+    /// Reads on until the server has shown by progress that it has the call.
+    ///
+    /// # Errors
+    /// Something else comes first, or nothing in time.
+    pub async fn under_way(mut self) -> Result<Self> {
+        let progress = self.next().await?.context("the call has ended")?;
+        ensure!(progress["method"] == "notifications/progress", "no progress but {progress}");
+        Ok(self)
     }
 
     /// Reads on until the answer to the request.
