@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use omcp_tests::harness::client::Modern;
+use omcp_tests::harness::wait::{self, holds};
 use serde_json::{Value, json};
 
 use super::{ALL, House, answer_to, refused, tool};
@@ -97,6 +98,16 @@ async fn log_messages_name_their_backend() -> Result<()> {
     Ok(())
 }
 
+/// Waits until a task asks something or has ended.
+async fn no_longer_working(client: &Modern, task: &str, meta: &Value) -> Value {
+    wait::until("the task to go on", async || {
+        let look = json!({ "taskId": task, "_meta": meta });
+        let task = client.request("tasks/get", look).await.map_err(|error| format!("{error:#}"))?;
+        holds(task["status"] != "working", task.to_string()).map(|()| task)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_belong_to_their_backend() -> Result<()> {
     let house = House::build().await;
@@ -108,12 +119,7 @@ async fn tasks_belong_to_their_backend() -> Result<()> {
         let begun = client.request("tools/call", params).await?;
         let task = begun["taskId"].as_str().unwrap_or_default().to_owned();
         ensure!(task.starts_with("g1."), "{begun}");
-        let ended = omcp_tests::harness::wait::until("the task to end", async || {
-            let look = json!({ "taskId": task, "_meta": meta });
-            let task = client.request("tasks/get", look).await.map_err(|error| format!("{error:#}"))?;
-            omcp_tests::harness::wait::holds(task["status"] != "working", task.to_string()).map(|_| task)
-        })
-        .await;
+        let ended = no_longer_working(&client, &task, &meta).await;
         assert_eq!(ended["taskId"], task, "{ended}");
         let foreign = json!({ "taskId": "unknown", "_meta": meta });
         assert_eq!(refused(&client, "tasks/get", foreign).await?["code"], -32602);
@@ -131,10 +137,13 @@ async fn tasks_are_listened_to_at_their_owners() -> Result<()> {
     let meta = json!({ "io.modelcontextprotocol/clientCapabilities": able });
     let mut open = Vec::new();
     for backend in ["http", "modern-stdio", "legacy-stdio", "legacy-http"] {
-        let slow =
-            json!({ "name": tool(backend, "slow_compute"), "arguments": { "seconds": 3 }, "_meta": meta });
-        let made = client.request("tools/call", slow).await?;
-        open.push(made["taskId"].as_str().unwrap_or_default().to_owned());
+        // It ends when it is answered, and so not before somebody listens.
+        let params = json!({ "name": tool(backend, "confirm_delete"), "_meta": meta });
+        let made = client.request("tools/call", params).await?;
+        let task = made["taskId"].as_str().unwrap_or_default().to_owned();
+        let asking = no_longer_working(&client, &task, &meta).await;
+        assert_eq!(asking["status"], "input_required", "{backend}: {asking}");
+        open.push(task);
     }
     let named = json!({ "taskIds": ([&open[..], &["unknown".to_owned()]].concat()) });
     let undeclared = refused(&client, "subscriptions/listen", json!({ "notifications": named })).await?;
@@ -147,6 +156,11 @@ async fn tasks_are_listened_to_at_their_owners() -> Result<()> {
     granted.sort_unstable();
     open.sort_unstable();
     assert_eq!(granted, open, "{first}");
+    for task in &open {
+        let answer = json!({ "confirm": { "action": "accept", "content": { "confirm": true } } });
+        let update = json!({ "taskId": task, "inputResponses": answer, "_meta": meta });
+        client.request("tasks/update", update).await?;
+    }
     while !open.is_empty() {
         let told = listen.next().await?.expect("news");
         assert_eq!(told["method"], "notifications/tasks", "{told}");

@@ -211,12 +211,14 @@ async fn a_task_of_a_client_without_a_name_has_its_lane_to_itself() -> Result<()
 async fn one_listen_hears_of_tasks_on_several_lanes() -> Result<()> {
     let house = House::build();
     let client = Able::at(&house, "legacy-stdio");
-    let here = client.begin("slow_compute", json!({ "seconds": 4 })).await?;
+    // Longer than it takes to listen: what was before is not told.
+    let long = json!({ "seconds": 12 });
+    let here = client.begin("slow_compute", long.clone()).await?;
     // A call that may be asked something has its lane to itself until it is answered.
     let held =
         client.request("tools/call", json!({ "name": "test_elicitation", "arguments": { "message": "?" } }));
     ensure!(held.await?["resultType"] == "input_required");
-    let elsewhere = client.begin("slow_compute", json!({ "seconds": 4 })).await?;
+    let elsewhere = client.begin("slow_compute", long).await?;
     let mut both = [here, elsewhere];
     both.sort_unstable();
     let named = json!({ "notifications": { "taskIds": both, "toolsListChanged": true } });
@@ -261,12 +263,12 @@ async fn what_a_handshake_backend_makes_a_task_of_is_driven_for_others() -> Resu
     for backend in HANDSHAKE {
         let client = Modern::new(&house.endpoint(backend));
         let meta = json!({ "progressToken": "mine" });
-        let params = json!({ "name": "compute_job", "arguments": { "seconds": 1 }, "_meta": meta });
+        let params = json!({ "name": "compute_job", "arguments": { "seconds": 3 }, "_meta": meta });
         let mut exchange = client.open("tools/call", params).await?;
         let result = exchange.result().await?;
         ensure!(result.to_string().contains("computed"), "{backend}: {result}");
         let told = &exchange.before[0]["params"];
-        assert_eq!((&told["progressToken"], &told["message"]), (&json!("mine"), &json!("computing for 1 s")));
+        assert_eq!((&told["progressToken"], &told["message"]), (&json!("mine"), &json!("computing for 3 s")));
 
         let mut params = json!({ "name": "delete_job" });
         let asked = client.request("tools/call", params.clone()).await?;
@@ -390,12 +392,12 @@ async fn what_a_stateless_backend_makes_a_task_of_is_driven_for_others() -> Resu
     for backend in STATELESS {
         let client = Legacy::connect(&house.endpoint(backend)).await?;
         let meta = json!({ "progressToken": "mine" });
-        let params = json!({ "name": "compute_job", "arguments": { "seconds": 1 }, "_meta": meta });
+        let params = json!({ "name": "compute_job", "arguments": { "seconds": 3 }, "_meta": meta });
         let mut exchange = client.open("tools/call", params).await?;
         let result = exchange.result().await?;
         ensure!(result.to_string().contains("computed"), "{backend}: {result}");
         let told = &exchange.before[0]["params"];
-        assert_eq!((&told["progressToken"], &told["message"]), (&json!("mine"), &json!("computing for 1 s")));
+        assert_eq!((&told["progressToken"], &told["message"]), (&json!("mine"), &json!("computing for 3 s")));
 
         let mut exchange = client.open("tools/call", json!({ "name": "delete_job" })).await?;
         let asked = question(&mut exchange).await?;
