@@ -13,6 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use omcp_tests::harness::Cluster;
+use omcp_tests::harness::port::Port;
 use omcp_tests::harness::process::{self, Process};
 use omcp_tests::harness::wait::{self, holds};
 use tokio::net::TcpStream;
@@ -101,7 +102,7 @@ async fn leads_to_a_served_client() -> Result<()> {
 /// A newcomer's folder and shell.
 struct Walk {
     folder: PathBuf,
-    endpoint: String,
+    port: Port,
     env: Vec<(&'static str, String)>,
 }
 
@@ -118,7 +119,6 @@ impl Walk {
         let built = process::program("omcp");
         let built = built.parent().context("a program has a folder")?;
         std::os::unix::fs::symlink(built.parent().context("debug has a folder")?, checkout.join("target"))?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let path = std::env::var("PATH").unwrap_or_default();
         let any = || "127.0.0.1:0".to_owned();
         let env = vec![
@@ -129,11 +129,11 @@ impl Walk {
             ("OMCP_ADMIN_LISTEN", any()),
             ("NO_COLOR", "1".to_owned()),
         ];
-        Ok(Self { folder, endpoint: port.to_string(), env })
+        Ok(Self { folder, port: Port::keep(), env })
     }
 
     fn own(&self, text: &str) -> String {
-        text.replace(PORT, &self.endpoint)
+        text.replace(PORT, &self.port.address().to_string())
     }
 
     fn save(&self, block: &Block) -> Result<()> {
@@ -176,6 +176,6 @@ impl Walk {
             holds(offered, types)
         })
         .await;
-        wait::until("the server of the page", async || TcpStream::connect(&self.endpoint).await).await;
+        wait::until("the server of the page", async || TcpStream::connect(self.port.address()).await).await;
     }
 }

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::port::Port;
 use super::process::{self, Process};
 
 pub struct ControlPlane {
     /// The network namespace it lives in.
     namespace: Option<String>,
     database: PathBuf,
+    /// For the admin API and for nodes.
+    _ports: Option<[Port; 2]>,
     process: Option<Process>,
     /// Where the admin API listens, for example `http://127.0.0.1:40001`.
     pub admin: String,
@@ -19,16 +22,27 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts one with its database in `folder`, on free ports that it keeps over restarts.
     pub fn start(folder: &Path) -> Self {
-        Self::start_in(folder, None, "127.0.0.1")
+        let ports = [Port::keep(), Port::keep()];
+        let [admin, sync] = ports.each_ref().map(|port| port.address().to_string());
+        Self { _ports: Some(ports), ..Self::start_at(folder, None, &admin, &sync) }
     }
 
-    /// The same, on this address, in a network namespace if one is named.
-    pub fn start_in(folder: &Path, namespace: Option<&str>, ip: &str) -> Self {
-        let database = folder.join("control-plane.db");
-        let namespace = namespace.map(str::to_owned);
-        let mut new = Self { namespace, database, process: None, admin: String::new(), sync: String::new() };
+    /// The same on this address in a network namespace, where nobody else looks for ports.
+    pub fn start_in(folder: &Path, namespace: &str, ip: &str) -> Self {
         let any = format!("{ip}:0");
-        let mut process = new.spawn(&any, &any);
+        Self::start_at(folder, Some(namespace.to_owned()), &any, &any)
+    }
+
+    fn start_at(folder: &Path, namespace: Option<String>, admin: &str, sync: &str) -> Self {
+        let mut new = Self {
+            namespace,
+            database: folder.join("control-plane.db"),
+            _ports: None,
+            process: None,
+            admin: String::new(),
+            sync: String::new(),
+        };
+        let mut process = new.spawn(admin, sync);
         new.admin = url(&process.says("admin="));
         new.sync = url(&process.says("sync="));
         new.process = Some(process);

@@ -1,7 +1,7 @@
 //! AWS Lambda as an emulator, `cargo lambda`, with functions on its Runtime API.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::port::Port;
 use super::process::{self, Process};
 
 /// Where the emulator stands below the folder of what cargo builds: `cargo xtask setup` puts it there.
@@ -19,7 +20,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 pub struct Lambda {
-    address: SocketAddr,
+    /// The emulator takes no port 0.
+    port: Port,
     functions: Vec<Function>,
     _emulator: Process,
     // Last: the emulator ends before its folder does.
@@ -47,7 +49,8 @@ impl Lambda {
         }
         fs::write(folder.path().join("Cargo.toml"), manifest).expect("a manifest can be written");
         fs::write(folder.path().join("main.rs"), "fn main() {}\n").expect("a program can be written");
-        let address = free_address();
+        let port = Port::keep();
+        let address = port.address();
         let mut command = Command::new(emulator());
         command.args(["lambda", "watch", "--only-lambda-apis", "--invoke-address", "127.0.0.1"]);
         command.args(["--invoke-port", &address.port().to_string()]).current_dir(folder.path());
@@ -58,7 +61,7 @@ impl Lambda {
             Function { process: run(address, name, &options), name: (*name).to_owned(), options }
         };
         let functions = functions.iter().map(function).collect();
-        Self { address, functions, _emulator: emulator, _folder: folder }
+        Self { port, functions, _emulator: emulator, _folder: folder }
     }
 
     /// A backend that is one of the functions. Its secret is a reference: see [`SECRET`].
@@ -72,7 +75,7 @@ impl Lambda {
 
     /// Where functions are invoked.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address())
     }
 
     /// Replaces a function's execution environment with a fresh one. Nothing may be under way in it: AWS
@@ -84,7 +87,7 @@ impl Lambda {
         let found = self.functions.iter_mut().find(|known| known.name == function);
         let function = found.expect("it is one of the functions");
         function.process.kill();
-        function.process = run(self.address, &function.name, &function.options);
+        function.process = run(self.port.address(), &function.name, &function.options);
     }
 }
 
@@ -107,12 +110,6 @@ fn run(address: SocketAddr, name: &str, options: &[String]) -> Process {
     Process::start(name, &mut command)
 }
 
-/// The emulator takes no port 0.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a listener has an address")
-}
-
 fn await_listener(address: SocketAddr, emulator: &mut Process) {
     let deadline = Instant::now() + START_LIMIT;
     while TcpStream::connect(address).is_err() {
@@ -120,6 +117,8 @@ fn await_listener(address: SocketAddr, emulator: &mut Process) {
         assert!(Instant::now() < deadline, "cargo lambda does not listen:\n{}", emulator.output());
         thread::sleep(POLL);
     }
+    // Else somebody else has taken the connection.
+    assert!(emulator.is_running(), "cargo lambda ended:\n{}", emulator.output());
 }
 
 fn emulator() -> PathBuf {

@@ -4,7 +4,7 @@
 //!
 //! * [`wait`]: waiting for something, with a deadline;
 //! * [`process`]: one program, its log and its end; [`processes`]: all that run on this machine;
-//! * [`namespace`]: a network that can be cut;
+//! * [`namespace`]: a network that can be cut; [`port`]: a port that is ours while nobody listens on it;
 //! * [`control_plane`] and [`node`]: the two servers, which keep their addresses over restarts;
 //! * [`omcp`]: the admin tool; [`cluster`]: all of them around one folder;
 //! * [`balancer`]: which of them is next, and [`door`]: one address for that;
@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod namespace;
 pub mod node;
 pub mod omcp;
+pub mod port;
 pub mod process;
 pub mod processes;
 pub mod server;

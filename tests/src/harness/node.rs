@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use http::Method;
 
 use super::client::Http;
-use super::control_plane::address;
+use super::port::Port;
 use super::process::{self, Process};
 
 pub struct Node {
@@ -17,6 +17,8 @@ pub struct Node {
     state: PathBuf,
     control_plane: String,
     env: Vec<(String, String)>,
+    /// For MCP and for the rest.
+    ports: [Port; 2],
     process: Option<Process>,
     /// Where it serves MCP, for example `http://127.0.0.1:40003`.
     pub mcp: String,
@@ -44,11 +46,12 @@ impl Node {
             state: folder.join(name),
             control_plane: control_plane.to_owned(),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            ports: [Port::keep(), Port::keep()],
             process: None,
             mcp: String::new(),
             admin: String::new(),
         };
-        let mut process = new.spawn("127.0.0.1:0", "127.0.0.1:0");
+        let mut process = new.spawn();
         new.mcp = process.says("mcp=");
         new.admin = process.says("admin=");
         new.process = Some(process);
@@ -58,7 +61,7 @@ impl Node {
     /// Starts it again where it was.
     pub fn restart(&mut self) {
         self.process = None;
-        let mut process = self.spawn(address(&self.mcp), address(&self.admin));
+        let mut process = self.spawn();
         process.says("mcp=");
         self.process = Some(process);
     }
@@ -134,10 +137,11 @@ impl Node {
         found.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
-    fn spawn(&self, mcp: &str, admin: &str) -> Process {
+    fn spawn(&self) -> Process {
+        let [mcp, admin] = self.ports.each_ref().map(|port| port.address().to_string());
         let mut command = Command::new(process::program(&self.program));
         command.args(["--name", &self.name, "--control-plane", &self.control_plane]);
-        command.args(["--listen", mcp, "--admin-listen", admin]);
+        command.args(["--listen", &mcp, "--admin-listen", &admin]);
         command.arg("--state-dir").arg(&self.state);
         command.env("OMCP_DRAIN_TIMEOUT_MS", "2000").env("OMCP_SHUTDOWN_DELAY_MS", "0");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

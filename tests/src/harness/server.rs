@@ -2,12 +2,14 @@
 
 use std::process::Command;
 
+use super::port::Port;
 use super::process::{self, Process};
 
 pub struct Server {
     process: Process,
     transport: &'static str,
     options: Vec<String>,
+    port: Port,
     /// Where it answers.
     pub url: String,
 }
@@ -25,15 +27,15 @@ impl Server {
 
     fn start(transport: &'static str, options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let (process, url) = launch(transport, &options, "127.0.0.1:0");
-        Self { process, transport, options, url }
+        let port = Port::keep();
+        let (process, url) = launch(transport, &options, &port);
+        Self { process, transport, options, port, url }
     }
 
     /// Ends it as a crash would and starts it again where it was.
     pub fn restart(&mut self) {
         self.process.kill();
-        let address = self.url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
-        (self.process, self.url) = launch(self.transport, &self.options, &address);
+        (self.process, self.url) = launch(self.transport, &self.options, &self.port);
     }
 
     pub fn kill(&mut self) {
@@ -45,9 +47,9 @@ impl Server {
     }
 }
 
-fn launch(transport: &str, options: &[String], listen: &str) -> (Process, String) {
+fn launch(transport: &str, options: &[String], port: &Port) -> (Process, String) {
     let mut command = Command::new(process::program("omcp-fixture"));
-    command.args(options).args([transport, "--listen", listen]);
+    command.args(options).args([transport, "--listen", &port.address().to_string()]);
     let mut process = Process::start(&format!("{transport} server"), &mut command);
     let url = process.says("listening on ");
     (process, url)

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -22,6 +21,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+
+use crate::harness::port::Port;
 
 const PATH: &str = "/2015-03-31/functions/kit/invocations";
 
@@ -59,22 +60,28 @@ impl Subject for Lambda {
     }
 
     async fn start(&self) -> Result<Box<dyn Peer>, Fault> {
-        Ok(Box::new(Endpoint::start("127.0.0.1:0".parse()?).await?))
+        Ok(Box::new(Endpoint::start().await?))
     }
 }
 
 /// The endpoint, listening.
 struct Endpoint {
-    address: SocketAddr,
+    port: Port,
     /// None once it is gone.
     task: Option<JoinHandle<()>>,
 }
 
 impl Endpoint {
-    async fn start(address: SocketAddr) -> Result<Self, Fault> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { address, task: Some(tokio::spawn(serve(listener))) })
+    async fn start() -> Result<Self, Fault> {
+        let mut new = Self { port: Port::keep(), task: None };
+        new.listen().await?;
+        Ok(new)
+    }
+
+    async fn listen(&mut self) -> Result<(), Fault> {
+        let listener = TcpListener::bind(self.port.address()).await?;
+        self.task = Some(tokio::spawn(serve(listener)));
+        Ok(())
     }
 }
 
@@ -87,8 +94,9 @@ impl Drop for Endpoint {
 #[async_trait]
 impl Peer for Endpoint {
     fn config(&self) -> RuntimeConfig {
+        let url = format!("http://{}", self.port.address());
         let settings = json!({
-            "function": "kit", "region": "eu-west-1", "endpoint_url": format!("http://{}", self.address),
+            "function": "kit", "region": "eu-west-1", "endpoint_url": url,
             "access_key_id": "id", "secret_access_key": "secret",
         });
         RuntimeConfig::new("lambda", settings.to_string())
@@ -104,8 +112,7 @@ impl Peer for Endpoint {
 
     async fn restart(&mut self) -> Result<(), Fault> {
         self.kill(None).await?;
-        *self = Self::start(self.address).await?;
-        Ok(())
+        self.listen().await
     }
 }
 

@@ -10,6 +10,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::harness::port::Port;
+
 /// How long the program may take to listen.
 const START_WAIT: Duration = Duration::from_secs(30);
 /// What it says before its address.
@@ -42,14 +44,22 @@ pub struct Listening {
     child: Child,
     address: String,
     arguments: Vec<String>,
+    /// What it was given for any port.
+    _port: Option<Port>,
 }
 
 impl Listening {
     /// Starts it with `arguments` and waits for its address.
     pub async fn start(arguments: &[&str]) -> Result<Self, Fault> {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>();
+        let mut arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>();
+        let any = arguments.iter_mut().find(|argument| argument.ends_with(":0"));
+        let port = any.map(|any| {
+            let port = Port::keep();
+            *any = port.address().to_string();
+            port
+        });
         let (child, address) = launch(&arguments).await?;
-        Ok(Self { child, address, arguments })
+        Ok(Self { child, address, arguments, _port: port })
     }
 
     /// Where it listens.
@@ -65,10 +75,6 @@ impl Listening {
     /// Starts it again at the same address. It has ended, or ends now.
     pub async fn restart(&mut self) -> Result<(), Fault> {
         self.child.kill().await?;
-        let at = self.arguments.iter().position(|argument| argument.ends_with(":0"));
-        if let Some(at) = at {
-            self.arguments[at] = self.address.clone();
-        }
         (self.child, self.address) = launch(&self.arguments).await?;
         Ok(())
     }

@@ -66,7 +66,7 @@ pub async fn run(plan: Plan) -> Result<Vec<Row>> {
 
 async fn behind_namespace(plan: Plan, namespace: Namespace, losses: &[Loss]) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    let control_plane = ControlPlane::start_in(folder.path(), Some(namespace.name()), &namespace.inside);
+    let control_plane = ControlPlane::start_in(folder.path(), namespace.name(), &namespace.inside);
     let sync = control_plane.sync.clone();
     let cluster = Cluster::around(folder, control_plane, &sync, NODES, &[]);
     play(plan, cluster, Line::Namespace(namespace), losses).await
