@@ -99,9 +99,13 @@ async fn a_lost_call_that_only_reads_is_sent_again_where_that_was_asked_for() ->
     let pid = modern.tool("pid", json!({})).await?;
     let call = tokio::spawn({
         let modern = modern.clone();
-        async move { modern.open("tools/call", slow(3000)).await?.result().await }
+        async move { modern.open("tools/call", slow(8000)).await?.result().await }
     });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    wait::until("the call at the process", async || {
+        let log = cluster.omcp(&["logs", "a"]).expect(0).stdout;
+        holds(log.contains("slow: 8000 ms"), log)
+    })
+    .await;
     kill_process(Pid::from_raw(pid.parse()?).context("a process id")?, Signal::KILL)?;
     timeout(SOON, call).await.context("the call hangs")???;
     counted(&cluster, ["omcp_calls_repeated_total 1", "omcp_calls_lost_total 1"]).await?;
