@@ -107,9 +107,11 @@ async fn a_session_takes_a_process_that_was_started_before_it() -> Result<()> {
 
     let before = until(READY).await;
     let mut client = Sse::connect(&node.sse_endpoint("warm")).await?;
-    let pid = client.tool("pid", json!({})).await?;
-    ensure!(before.contains(&pid.parse()?), "{pid} is none of {before:?}");
+    let pid: u64 = client.tool("pid", json!({})).await?.parse()?;
+    ensure!(before.contains(&pid), "{pid} is none of {before:?}");
     drop(client);
+    // A status may be older than this client, too, and its process is not ready for others.
+    wait::until("the end of its process", async || holds(!is_alive(pid), pid)).await;
 
     // One that dies is replaced.
     let before = until(READY).await;
