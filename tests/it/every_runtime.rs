@@ -7,7 +7,8 @@ mod recovery;
 
 use anyhow::{Context, Result, ensure};
 use omcp_tests::harness::Cluster;
-use omcp_tests::harness::client::Legacy;
+use omcp_tests::harness::client::legacy::NEWEST;
+use omcp_tests::harness::client::{Http, Legacy};
 use omcp_tests::harness::node::Node;
 use omcp_tests::harness::process;
 use omcp_tests::harness::wait;
@@ -38,7 +39,11 @@ fn offers(node: &str, backend: &str) -> bool {
 }
 
 async fn echo(node: &Node, backend: &str) -> Result<()> {
-    let client = Legacy::connect(&node.endpoint(backend)).await?;
+    echo_with(Http::default(), node, backend).await
+}
+
+async fn echo_with(http: Http, node: &Node, backend: &str) -> Result<()> {
+    let client = Legacy::connect_with(http, &node.endpoint(backend), NEWEST).await?;
     let answer = client.tool("echo", json!({ "message": backend })).await?;
     ensure!(answer.contains(backend), "{answer}");
     client.delete().await.map(drop)

@@ -10,9 +10,6 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
 
-/// Longest wait for one event.
-const LIMIT: Duration = Duration::from_secs(20);
-
 /// One event, with what came before its empty line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
@@ -38,14 +35,16 @@ impl Event {
 
 pub struct Events {
     body: Incoming,
+    /// Longest wait for one event.
+    limit: Duration,
     rest: Vec<u8>,
     event: Event,
     ready: VecDeque<Event>,
 }
 
 impl Events {
-    pub fn new(body: Incoming) -> Self {
-        Self { body, rest: Vec::new(), event: Event::default(), ready: VecDeque::new() }
+    pub fn new(body: Incoming, limit: Duration) -> Self {
+        Self { body, limit, rest: Vec::new(), event: Event::default(), ready: VecDeque::new() }
     }
 
     /// The next event; none at the end of the stream.
@@ -53,7 +52,7 @@ impl Events {
     /// # Errors
     /// The stream breaks off, or nothing comes in time.
     pub async fn next(&mut self) -> Result<Option<Event>> {
-        timeout(LIMIT, self.read()).await.context("no event in time")?
+        timeout(self.limit, self.read()).await.context("no event in time")?
     }
 
     /// The next piece of the stream, as it comes over the wire.
@@ -61,7 +60,7 @@ impl Events {
     /// # Errors
     /// As [`Events::next`].
     pub async fn piece(&mut self) -> Result<Bytes> {
-        let frame = timeout(LIMIT, self.body.frame()).await.context("nothing in time")?;
+        let frame = timeout(self.limit, self.body.frame()).await.context("nothing in time")?;
         let frame = frame.context("the stream ends")?.context("the stream breaks off")?;
         frame.into_data().ok().context("trailers")
     }

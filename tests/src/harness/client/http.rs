@@ -15,13 +15,14 @@ use tokio::time::timeout;
 
 use super::events::Events;
 
-/// The head of an answer, or a whole body.
+/// Longest wait for the head of an answer, a whole body or one event.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Connections to one or more servers, kept open between requests.
 #[derive(Clone)]
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
+    limit: Duration,
 }
 
 /// An answer whose body has not been read.
@@ -29,23 +30,29 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     body: Incoming,
+    limit: Duration,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { client: Client::builder(TokioExecutor::new()).build_http() }
+        Self::patient(LIMIT)
     }
 }
 
 impl Http {
+    /// A client that waits longer, or less, than others.
+    pub fn patient(limit: Duration) -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build_http(), limit }
+    }
+
     /// # Errors
     /// No answer, or none in time.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Reply> {
         let shown = format!("{} {}", request.method(), request.uri());
-        let answer = timeout(LIMIT, self.client.request(request)).await;
+        let answer = timeout(self.limit, self.client.request(request)).await;
         let (head, body) =
             answer.context("no answer in time").and_then(|answer| Ok(answer?)).context(shown)?.into_parts();
-        Ok(Reply { status: head.status, headers: head.headers, body })
+        Ok(Reply { status: head.status, headers: head.headers, body, limit: self.limit })
     }
 
     /// A request with these headers, exactly.
@@ -77,7 +84,7 @@ impl Reply {
 
     /// The body as a stream of events.
     pub fn events(self) -> Events {
-        Events::new(self.body)
+        Events::new(self.body, self.limit)
     }
 
     /// The whole body.
@@ -85,7 +92,7 @@ impl Reply {
     /// # Errors
     /// It breaks off, or does not end in time.
     pub async fn bytes(self) -> Result<Bytes> {
-        let body = timeout(LIMIT, self.body.collect()).await.context("the body does not end")?;
+        let body = timeout(self.limit, self.body.collect()).await.context("the body does not end")?;
         Ok(body.context("the body breaks off")?.to_bytes())
     }
 
