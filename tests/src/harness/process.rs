@@ -12,8 +12,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// A start, on a machine that is busy compiling.
 const START_LIMIT: Duration = Duration::from_secs(30);
-/// A clean end; nodes drain for as long as they are told to.
-const END_LIMIT: Duration = Duration::from_secs(10);
+/// A clean end: nodes drain for as long as they are told to, 2 s if nobody says more, and then their backends may
+/// take 10 s.
+const END_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A running program in a process group of its own, killed with all its group when dropped.
