@@ -148,7 +148,8 @@ impl Walk {
     async fn run(&self, block: &Block) -> Result<(Process, String)> {
         let mine = self.folder.join("mine");
         let started = mine.is_dir();
-        let script = format!("set -e\ntrap 'echo {END} $?' EXIT\n{}", self.own(&block.text));
+        // One stream, or the end could be read before what was said on the other.
+        let script = format!("exec 2>&1\nset -e\ntrap 'echo {END} $?' EXIT\n{}", self.own(&block.text));
         let mut command = Command::new("bash");
         command.args(["-c", &script]).current_dir(if started { &mine } else { &self.folder });
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
