@@ -54,6 +54,18 @@ async fn until_marked(mark: &str, wanted: impl Fn(usize) -> bool) {
     .await;
 }
 
+/// The marked ones, once there are so many, and the same at two looks: while a brood is born there are others,
+/// which only start it.
+async fn settled(mark: &str, count: usize) -> BTreeSet<u32> {
+    let mut before = BTreeSet::new();
+    wait::until("the marked processes to stay", async || {
+        let found: BTreeSet<_> = marked(mark).iter().map(|process| process.pid).collect();
+        let same = std::mem::replace(&mut before, found.clone()) == found;
+        holds(same && found.len() == count, found.clone()).map(|()| found)
+    })
+    .await
+}
+
 async fn until_gone(pids: &BTreeSet<u32>) {
     wait::until("their end", async || {
         let left: Vec<_> = pids.iter().filter_map(|pid| processes::read(*pid)).collect();
@@ -101,8 +113,7 @@ async fn a_supervisor_that_is_killed_takes_all_with_it_and_is_replaced() -> Resu
     let client = Modern::new(&cluster.nodes[0].endpoint("stubborn"));
     for victim in [SUPERVISOR, SPAWNER, SUPERVISOR] {
         let old = client.tool("pid", json!({})).await?;
-        until_marked(&mark, |count| count == TREE_LEN).await;
-        let tree: BTreeSet<_> = marked(&mark).iter().map(|process| process.pid).collect();
+        let tree = settled(&mark, TREE_LEN).await;
         let supervisor = supervisor_of(old.parse()?);
         let spawner = processes::below(cluster.nodes[0].pid()).into_iter().find(|one| one.name == SPAWNER);
         match (victim, spawner) {
@@ -133,8 +144,7 @@ async fn the_end_of_a_session_ends_its_tree_alone() -> Result<()> {
     cluster.apply(&[stubborn(&mark)]);
     let endpoint = cluster.nodes[0].endpoint("stubborn");
     let shared = Modern::new(&endpoint).tool("pid", json!({})).await?;
-    until_marked(&mark, |count| count == TREE_LEN).await;
-    let before: BTreeSet<_> = marked(&mark).iter().map(|process| process.pid).collect();
+    let before = settled(&mark, TREE_LEN).await;
     let session = Legacy::connect(&endpoint).await?;
     session.tool("pid", json!({})).await?;
     until_marked(&mark, |count| count == 2 * TREE_LEN).await;
