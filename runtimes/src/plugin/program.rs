@@ -25,8 +25,9 @@ use crate::stderr;
 const DIAL_POLL: Duration = Duration::from_millis(20);
 /// A start that failed is not repeated within this time, however many backends wish for it.
 const START_PAUSE: Duration = Duration::from_secs(1);
-/// How long the exit of a program may take to show once its socket has closed.
-const EXIT_WAIT: Duration = Duration::from_millis(500);
+/// How long the exit of a program may take to show once its socket has closed: its supervisor has to tell it, on a
+/// machine that may be busy.
+const EXIT_WAIT: Duration = Duration::from_secs(2);
 /// How long the last lines of its output may take to arrive once it is gone.
 const OUTPUT_WAIT: Duration = Duration::from_millis(200);
 
