@@ -1,6 +1,8 @@
 //! A control plane and its nodes around one temporary folder.
 
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,6 +12,8 @@ use super::manifest::manifest;
 use super::node::Node;
 use super::omcp::{self, Ended};
 use super::wait::{self, holds};
+
+const POLL: Duration = Duration::from_millis(25);
 
 pub struct Cluster {
     pub nodes: Vec<Node>,
@@ -78,12 +82,31 @@ impl Cluster {
         self.omcp_with(&arguments, manifest)
     }
 
-    /// Applies these backends; returns when every node serves them.
+    /// Applies these backends; returns when every node serves them that nobody has ended.
     ///
     /// # Panics
     /// One does not.
     pub fn apply(&self, backends: &[Value]) {
+        // `--wait` is for the nodes that are connected: at first, or after a restart, some may be.
+        self.await_connections();
         self.try_apply(backends).expect(0);
+    }
+
+    fn await_connections(&self) {
+        let deadline = Instant::now() + wait::PATIENCE;
+        loop {
+            let known = self.node_list();
+            let is_connected = |node: &Node| {
+                known.iter().any(|one| one["name"] == node.name() && one["state"] != "disconnected")
+            };
+            let started = self.nodes.iter().filter(|node| node.is_started());
+            let missing: Vec<_> = started.filter(|node| !is_connected(node)).map(Node::name).collect();
+            if missing.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{missing:?} do not connect: {known:?}");
+            thread::sleep(POLL);
+        }
     }
 
     /// What the nodes say about the backends: the entries of `omcp status -o json`.

@@ -111,6 +111,11 @@ impl Node {
         self.process.as_ref().map(Process::output).unwrap_or_default()
     }
 
+    /// Whether it is there, as far as we are concerned: nobody here has ended it.
+    pub fn is_started(&self) -> bool {
+        self.process.is_some()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(Process::is_running)
     }
