@@ -1,17 +1,22 @@
 //! Servers without sessions that answer a handshake as if they had some.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use omcp_tests::harness::Cluster;
-use omcp_tests::harness::client::{Legacy, Modern, Sse};
+use omcp_tests::harness::client::legacy::NEWEST;
+use omcp_tests::harness::client::{Http, Legacy, Modern, Sse};
 use omcp_tests::harness::manifest::{http, stdio};
 use omcp_tests::harness::server::Server;
 use serde_json::json;
 
 /// Long enough for every client here to come before the answer.
-const POSE: &[&str] = &["--era", "modern", "--behave", "pose-ms=5000"];
+const POSE: &[&str] = &["--era", "modern", "--behave", "pose-ms=15000"];
+/// For the answer that waits for that.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 async fn bridged(endpoint: String, tool: String) -> Result<()> {
-    let client = Legacy::connect(&endpoint).await?;
+    let client = Legacy::connect_with(Http::patient(ANSWER_LIMIT), &endpoint, NEWEST).await?;
     assert_eq!(client.version(), "2025-11-25", "{endpoint}");
     ensure!(!client.session().is_empty(), "{endpoint}: no session");
     assert_eq!(client.tool(&tool, json!({ "message": "hello" })).await?, "hello", "{endpoint} {tool}");
