@@ -40,8 +40,10 @@ async fn a_long_call_outlives_the_change_of_its_backend() -> Result<()> {
     let endpoint = cluster.nodes[0].endpoint("a");
     let (modern, legacy) = (Modern::new(&endpoint), Legacy::connect(&endpoint).await?);
     let old = modern.tool("pid", json!({})).await?;
-    let mut calls =
-        [modern.open("tools/call", slow(4000)).await?, legacy.open("tools/call", slow(4000)).await?];
+    let mut calls = [
+        modern.open("tools/call", shown(10_000)).await?.under_way().await?,
+        legacy.open("tools/call", shown(10_000)).await?.under_way().await?,
+    ];
     let mut changed = stdio("a", &[]);
     changed["env"] = json!({ "EDIT": "1" });
     cluster.apply(&[changed]);
@@ -287,16 +289,17 @@ async fn a_bridged_session_outlives_the_process_of_its_server() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopping_node_ends_its_streams_in_the_words_of_their_revision() -> Result<()> {
-    let mut cluster = Cluster::start(1);
+    // The call outlasts the usual drain of the tests.
+    let mut cluster = Cluster::start_with(1, &[("OMCP_DRAIN_TIMEOUT_MS", "15000")]);
     cluster.apply(&[stdio("a", &[])]);
     let endpoint = cluster.nodes[0].endpoint("a");
     let (modern, legacy) = (Modern::new(&endpoint), Legacy::connect(&endpoint).await?);
-    let mut call = modern.open("tools/call", slow(1000)).await?;
     let mut stream = legacy.stream(None).await?;
     let wanted = json!({ "notifications": { "toolsListChanged": true } });
     let mut listening = modern.open("subscriptions/listen", wanted).await?;
     let acknowledged = listening.next().await?.context("no acknowledgement")?;
     ensure!(acknowledged["method"] == "notifications/subscriptions/acknowledged", "{acknowledged}");
+    let mut call = modern.open("tools/call", shown(3000)).await?.under_way().await?;
     let mut node = cluster.nodes.remove(0);
     let stopped = tokio::task::spawn_blocking(move || node.stop());
     let completed = timeout(SOON, listening.result()).await.context("the subscription is open")??;

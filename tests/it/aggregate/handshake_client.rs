@@ -1,12 +1,9 @@
 //! Clients of the handshake revisions at the aggregate: one session with all backends.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use omcp_tests::harness::client::{Exchange, Http, Legacy};
 use omcp_tests::harness::wait::{self, holds};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use super::{ALL, House, LEGACY, answer_to, tool};
 
@@ -191,21 +188,18 @@ async fn a_cancelled_call_ends_and_others_do_not() -> Result<()> {
     let house = House::build().await;
     let client = Legacy::connect(&house.endpoint()).await?;
     for backend in ALL {
-        let slow = |ms: u64| json!({ "name": tool(backend, "slow"), "arguments": { "ms": ms } });
-        let cancelled = {
-            let (client, slow) = (client.clone(), slow(60_000));
-            tokio::spawn(async move { client.open_as(json!("doomed"), "tools/call", slow).await })
+        let call = async |id: &str, ms: u64| {
+            let params = json!({ "name": tool(backend, "progress"),
+                "arguments": { "steps": 1, "delay_ms": ms }, "_meta": { "progressToken": id } });
+            client.open_as(json!(id), "tools/call", params).await?.under_way().await
         };
-        let other = client.open("tools/call", slow(500));
-        let cancel = async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            client.notify("notifications/cancelled", json!({ "requestId": "doomed" })).await
-        };
-        let (other, told) = tokio::join!(other, cancel);
-        told?;
-        other?.result().await?;
+        let mut doomed = call("doomed", 60_000).await?;
+        let mut other = call("other", 1000).await?;
+        client.notify("notifications/cancelled", json!({ "requestId": "doomed" })).await?;
         // No answer is sent for it: what there is of its stream ends.
-        drop(timeout(Duration::from_secs(20), cancelled).await?);
+        let rest = doomed.next().await?;
+        ensure!(rest.is_none(), "{backend}: {rest:?}");
+        other.result().await?;
         assert_eq!(client.tool(&tool(backend, "echo"), json!({ "message": "x" })).await?, "x", "{backend}");
     }
     Ok(())

@@ -203,8 +203,9 @@ impl Backend<'_> {
     /// A call takes no longer than it may, and no other call waits for it.
     async fn times_out(self) -> Result<()> {
         let client = self.modern();
-        let slow = json!({ "name": "slow", "arguments": { "ms": SLOW_MS } });
-        let mut call = client.open("tools/call", slow).await?;
+        let slow = json!({ "name": "progress", "arguments": { "steps": 1, "delay_ms": SLOW_MS },
+            "_meta": { "progressToken": "p" } });
+        let mut call = client.open("tools/call", slow).await?.under_way().await?;
         for _ in 0..10 {
             assert_eq!(client.tool("echo", json!({ "message": "x" })).await?, "x");
         }
