@@ -6,6 +6,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,8 +15,13 @@ use crate::folders;
 use crate::process;
 use crate::report::{Counts, Report};
 
-/// Downloads included.
-const INSTALL_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// Downloads included, and of `apt-get` the wait for another one.
+const INSTALL_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How often an installation is tried, and what lies between: registries and mirrors fail now and then.
+const INSTALL_TRIES: u32 = 3;
+const INSTALL_PAUSE: Duration = Duration::from_secs(10);
+/// Seconds for which `apt-get` waits for another one.
+const APT_LOCK_WAIT: &str = "DPkg::Lock::Timeout=300";
 const LINT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Folders below `tests/` with a `package-lock.json`.
@@ -97,8 +103,11 @@ fn engine(report: &mut Report) -> bool {
     if ENGINE.iter().all(|program| is_installed(program)) {
         return true;
     }
-    let installed = apt(&["update"])
-        .and_then(|()| apt(&[&["install", "--yes", "--no-install-recommends"][..], &ENGINE].concat()));
+    let install = [&["install", "--yes", "--no-install-recommends"][..], &ENGINE].concat();
+    let installed = persistently(|| {
+        apt("container-engine-update", &["update"])?;
+        apt("container-engine-install", &install)
+    });
     let installed = installed.with_context(|| format!("install the packages {} by hand", ENGINE.join(", ")));
     match installed {
         Ok(()) => true,
@@ -114,10 +123,10 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }
 
-fn apt(arguments: &[&str]) -> Result<()> {
+fn apt(log: &str, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
-    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    process::run("container-engine", &mut command, INSTALL_LIMIT)?.success()?;
+    command.args(["-o", APT_LOCK_WAIT]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    process::run(log, &mut command, INSTALL_LIMIT)?.success()?;
     Ok(())
 }
 
@@ -143,13 +152,13 @@ pub fn python(name: &str) -> Result<PathBuf> {
     once(&folder.join(".installed"), &requirements, || {
         let mut make = Command::new("python3");
         make.args(["-m", "venv", "--clear"]).arg(&folder);
-        process::run(&format!("python-{name}"), &mut make, INSTALL_LIMIT)?.success()?;
+        process::run(&format!("python-{name}-venv"), &mut make, INSTALL_LIMIT)?.success()?;
         let mut install = Command::new(&interpreter);
         // The files name everything that is needed; a dependency they leave out is one nobody uses, such as
         // the compiler of cargo-lambda.
         install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r"]);
         install.arg(&requirements);
-        process::run(&format!("python-{name}"), &mut install, INSTALL_LIMIT)?.success()?;
+        process::run(&format!("python-{name}-pip"), &mut install, INSTALL_LIMIT)?.success()?;
         Ok(())
     })
     .with_context(|| format!("install the Python environment {name}"))?;
@@ -163,13 +172,25 @@ pub fn node() -> Result<PathBuf> {
 }
 
 /// Installs unless `stamp` says that exactly this lock file has been installed.
-fn once(stamp: &Path, lock: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
+fn once(stamp: &Path, lock: &Path, install: impl Fn() -> Result<()>) -> Result<()> {
     let wanted = fingerprint(&fs::read(lock).with_context(|| format!("read {}", lock.display()))?);
     if fs::read_to_string(stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    install()?;
+    persistently(install)?;
     fs::write(stamp, wanted).with_context(|| format!("write {}", stamp.display()))
+}
+
+/// Tries an installation again if it fails.
+fn persistently(install: impl Fn() -> Result<()>) -> Result<()> {
+    for _ in 1..INSTALL_TRIES {
+        match install() {
+            Ok(()) => return Ok(()),
+            Err(error) => eprintln!("{error:#}; the next try is in {INSTALL_PAUSE:?}"),
+        }
+        thread::sleep(INSTALL_PAUSE);
+    }
+    install()
 }
 
 fn fingerprint(lock: &[u8]) -> String {
