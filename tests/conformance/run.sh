@@ -12,7 +12,7 @@ out=${OMCP_CONFORMANCE_OUT:-$root/target/conformance}
 mkdir -p "$out"
 
 cd "$here"
-[ -x node_modules/node/bin/node ] || npm ci --silent
+[ -x node_modules/.bin/node ] || npm ci --silent
 
 if [ $# -eq 0 ]; then
     cargo build --quiet --manifest-path "$root/Cargo.toml" -p omcp-tests --bin omcp-fixture

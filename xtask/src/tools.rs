@@ -25,7 +25,10 @@ const APT_LOCK_WAIT: &str = "DPkg::Lock::Timeout=300";
 const LINT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Folders below `tests/` with a `package-lock.json`.
-const NPM: [&str; 2] = ["conformance", "interop"];
+const NPM: [&str; 2] = [SUITE, "interop"];
+/// The one with the conformance suite, and the Node that is new enough for it.
+const SUITE: &str = "conformance";
+const NODE: &str = "tests/conformance/node_modules/.bin/node";
 /// A plugin in Python, and what it needs.
 const PLUGIN_EXAMPLE: &str = "examples/plugin-runtime/python";
 const PLUGIN_REQUIREMENTS: &str = "examples/plugin-runtime/python/requirements.txt";
@@ -138,6 +141,8 @@ pub fn npm(folder: &str) -> Result<()> {
         let mut install = Command::new("npm");
         install.args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder_path);
         process::run(&format!("npm-{folder}"), &mut install, INSTALL_LIMIT)?.success()?;
+        // Each kind of machine has a package of Node. All are optional: npm goes on without one it cannot get.
+        ensure!(folder != SUITE || folders::root().join(NODE).is_file(), "npm has left out Node");
         Ok(())
     })
     .with_context(|| format!("install the npm packages of tests/{folder}"))
@@ -167,8 +172,8 @@ pub fn python(name: &str) -> Result<PathBuf> {
 
 /// The Node that is new enough for the conformance suite.
 pub fn node() -> Result<PathBuf> {
-    npm("conformance")?;
-    Ok(folders::root().join("tests/conformance/node_modules/.bin/node"))
+    npm(SUITE)?;
+    Ok(folders::root().join(NODE))
 }
 
 /// Installs unless `stamp` says that exactly this lock file has been installed.
