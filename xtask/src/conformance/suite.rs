@@ -11,10 +11,11 @@ use crate::{folders, tools};
 pub const ALPHA: &str = "@modelcontextprotocol/conformance/dist/index.js";
 pub const STABLE: &str = "conformance-stable/dist/index.js";
 
-/// The suite, ready for its arguments.
+/// The suite, ready for its arguments. It is more patient than it was made.
 pub fn command(script: &str) -> Result<Command> {
+    let suite = folders::root().join("tests/conformance");
     let mut command = Command::new(tools::node()?);
-    command.arg(folders::root().join("tests/conformance/node_modules").join(script));
+    command.arg("--require").arg(suite.join("patience.cjs")).arg(suite.join("node_modules").join(script));
     Ok(command)
 }
 
