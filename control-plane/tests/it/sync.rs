@@ -177,7 +177,8 @@ async fn the_newest_stream_of_a_name_wins() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_does_not_confirm_gets_four_frames_and_later_one_batch() {
-    let plane = Plane::start().await;
+    // Heartbeats come whether the window is open or not.
+    let plane = Plane::with(|config| config.heartbeat_ms = 600_000).await;
     let revision = plane.apply(&["a"]).await;
     let mut node = plane.node("n1").await;
     node.reach(revision).await;
