@@ -364,8 +364,8 @@ async fn the_steps_of_an_end_keep_their_order_and_their_time() {
     let script = "trap 'echo term $(date +%s%N)' TERM; echo ready; cat; echo closed $(date +%s%N); while :; do sleep 0.01; done";
     let (mut process, Pipes { stdin, mut stdout }) = start(script).await;
     assert_eq!(first_line(&mut stdout).await, "ready");
-    let grace =
-        StopGrace { stdin_closed: Duration::from_millis(300), terminated: Duration::from_millis(400) };
+    // Long enough for a shell to say in time that its input has ended, and that it was asked to end.
+    let grace = StopGrace { stdin_closed: Duration::from_secs(2), terminated: Duration::from_secs(2) };
     let begin = now();
     drop(stdin);
     let mut text = String::new();
