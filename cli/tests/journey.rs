@@ -93,6 +93,21 @@ fn omcp() -> Command {
     command
 }
 
+/// Waits until a program has a handler for SIGINT. Before that, the signal would simply end it.
+fn until_it_minds_interrupts(pid: u32) {
+    let began = Instant::now();
+    while !minds_interrupts(pid) {
+        assert!(began.elapsed() < Duration::from_secs(20), "it has no handler for SIGINT");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn minds_interrupts(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 0x2 != 0
+}
+
 fn signal(name: &str, pid: u32) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
 }
@@ -229,6 +244,8 @@ fn interrupted_is_130() {
     let state = tempfile::tempdir().unwrap();
     let up = Up::start(state.path());
     let child = omcp().args(["--server", &up.server, "call", "demo.slow", "ms:=60000"]).spawn().unwrap();
+    until_it_minds_interrupts(child.id());
+    // Time for the call to get under way. That it is, is not needed.
     std::thread::sleep(Duration::from_millis(700));
     signal("INT", child.id());
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
