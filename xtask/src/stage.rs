@@ -13,6 +13,8 @@ use crate::{folders, process};
 
 /// A Python server imports for a second or two on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// `omcp-stage` starts several programs, and gives nodes 120 seconds to serve the manifest.
+const STAGE_LIMIT: Duration = Duration::from_secs(300);
 /// What our own servers say before their address.
 const READY: &str = "listening on ";
 /// What `omcp-stage` says between the addresses of node and control plane.
@@ -42,7 +44,7 @@ impl Stage {
         fs::write(&file, manifest).with_context(|| format!("write {}", file.display()))?;
         let mut command = Command::new(folders::program("omcp-stage"));
         command.arg(&file).arg(nodes.to_string()).envs(env.iter().copied());
-        let program = Server::start(name, &mut command)?.with_grace();
+        let program = Server::start_within(name, &mut command, STAGE_LIMIT)?.with_grace();
         let (node, control_plane) =
             program.url().split_once(MANAGED).context("omcp-stage names two addresses")?;
         Ok(Self { node: node.to_owned(), control_plane: control_plane.to_owned(), _program: program })
@@ -81,6 +83,10 @@ pub struct Server {
 impl Server {
     /// What it complains about goes to `target/xtask/NAME.server.log`.
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+        Self::start_within(name, command, START_LIMIT)
+    }
+
+    fn start_within(name: &str, command: &mut Command, limit: Duration) -> Result<Self> {
         let shown = command.get_program().to_string_lossy().into_owned();
         let (_, errors) = process::new_log(&format!("{name}.server.log"))?;
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
@@ -97,7 +103,7 @@ impl Server {
             }
         });
         server.url = told
-            .recv_timeout(START_LIMIT)
+            .recv_timeout(limit)
             .with_context(|| format!("{shown} names no address, see {name}.server.log"))?;
         Ok(server)
     }
