@@ -352,7 +352,7 @@ async fn a_program_that_never_listens_is_ended() {
     let settings = json!({
         "command": "sh",
         "args": ["-c", "echo pid=$$ socket=$OMCP_PLUGIN_SOCKET; exec sleep 300"],
-        "start_timeout_ms": 300, "stop_timeout_ms": 50, "kill_timeout_ms": 50,
+        "start_timeout_ms": 3000, "stop_timeout_ms": 50, "kill_timeout_ms": 50,
     });
     let runtime = DynRuntimeType::create(&Plugin, &settings.to_string(), context(kept.clone())).unwrap();
     let Err(error) = runtime.connect().await else { panic!("connected") };
