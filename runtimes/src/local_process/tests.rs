@@ -110,8 +110,8 @@ async fn a_program_that_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn silence_before_the_first_message_is_no_fault() {
-    let mut connection = shell_with_start_timeout("exec cat", 400).await;
-    let waited = timeout(Duration::from_millis(600), connection.recv()).await;
+    let mut connection = shell_with_start_timeout("exec cat", 2000).await;
+    let waited = timeout(Duration::from_millis(2500), connection.recv()).await;
     assert!(waited.is_err());
     connection.send(ping()).await.unwrap();
     assert!(connection.recv().await.unwrap().is_some());
