@@ -16,7 +16,7 @@ use crate::{cargo, folders, process};
 
 /// The longest scenario lasts half an hour; this is for one that hangs.
 const LONG_LIMIT: Duration = Duration::from_secs(90 * 60);
-const SHORT_LIMIT: Duration = Duration::from_secs(5 * 60);
+const SHORT_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Failures show what led to them.
 const SHOWN_LINES: usize = 40;
 
