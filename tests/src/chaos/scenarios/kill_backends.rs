@@ -98,7 +98,11 @@ impl Deaths {
         let mut deaths = Self { excused: HashSet::new(), crowded: 0, slowest_news: Duration::ZERO };
         for kill in kills {
             let mut eras: Vec<Era> = Vec::new();
-            for failure in outcome.failures.iter().filter(|failure| in_flight(failure, kill, unseen)) {
+            let is_of_this = |failure: &&Failure| {
+                in_flight(failure, kill, unseen)
+                    && last_kill(failure, kills).is_some_and(|last| std::ptr::eq(last, kill))
+            };
+            for failure in outcome.failures.iter().filter(is_of_this) {
                 deaths.excused.insert(failure.nonce);
                 let news = failure.ended.saturating_duration_since(kill.dead.max(failure.sent));
                 deaths.slowest_news = deaths.slowest_news.max(news);
@@ -129,11 +133,13 @@ impl Deaths {
     }
 }
 
-/// Sent to the backend before its death could be seen, not answered before the kill, and told that the outcome
-/// is unknown.
+/// Sent to the backend before its death could be seen, and told that the outcome is unknown.
 fn in_flight(failure: &Failure, kill: &Kill, unseen: Duration) -> bool {
-    failure.trouble.reason == "stream_lost"
-        && failure.backend == kill.backend
-        && failure.sent <= kill.dead + unseen
-        && failure.ended >= kill.at
+    failure.trouble.reason == "stream_lost" && failure.sent <= kill.dead + unseen
+}
+
+/// The last kill of a process of the backend before the call ended. A call may have outlived the kill of another
+/// process, but not that of its own.
+fn last_kill<'a>(failure: &Failure, kills: &'a [Kill]) -> Option<&'a Kill> {
+    kills.iter().rfind(|kill| kill.backend == failure.backend && kill.at <= failure.ended)
 }
