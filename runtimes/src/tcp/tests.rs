@@ -8,7 +8,7 @@ use omcp_core::{DynRuntimeType, ErrorKind, McpMessage};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -54,6 +54,14 @@ async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     (listener, address)
+}
+
+/// An address that nobody else can have and where nobody listens yet.
+fn bound() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    (socket, address)
 }
 
 /// Reads one line of the first client, says `answer` and holds the connection until the end of its input.
@@ -146,8 +154,7 @@ async fn a_unix_socket_is_as_good() {
 
 #[tokio::test]
 async fn nobody_listening_is_unreachable_and_says_where() {
-    let (listener, address) = listen().await;
-    drop(listener);
+    let (_socket, address) = bound();
     for (endpoint, cause) in
         [(address.as_str(), "Connection refused"), ("unix:/no/such/socket", "No such file or directory")]
     {
@@ -161,16 +168,15 @@ async fn nobody_listening_is_unreachable_and_says_where() {
 
 #[tokio::test]
 async fn a_peer_that_restarts_is_waited_for() {
-    let (listener, address) = listen().await;
-    drop(listener);
+    let (socket, address) = bound();
     let settings =
         json!({ "endpoint": address, "reconnect_timeout_ms": 30_000, "connect_timeout_ms": 30_000 });
     let runtime = build(&settings).unwrap();
     let connected = tokio::spawn(async move { runtime.connect().await });
-    // It is refused at least once before anybody listens again.
+    // It is refused at least once before anybody listens.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!connected.is_finished());
-    let listener = TcpListener::bind(&address).await.unwrap();
+    let listener = socket.listen(1).unwrap();
     tokio::spawn(async move {
         let (reader, writer) = split(listener.accept().await.unwrap().0);
         serve(reader, writer, Machine::new()).await
