@@ -29,6 +29,8 @@ use serde_json::{Map, Value, json};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
+/// How long a server may take to ask what it asks at the greeting.
+const GREETING: Duration = Duration::from_secs(20);
 /// Some servers add tools once they have seen what the client can do.
 const SETTLING: Duration = Duration::from_millis(700);
 /// How long an update of a resource may take, a call to begin, and a cancelled one to end.
@@ -132,6 +134,21 @@ struct Survey {
 }
 
 impl Survey {
+    /// Waits for the server to ask what it asks at the greeting: afterwards, that would belong to a call.
+    async fn settle(&self) {
+        let greeting: Vec<&str> = texts(&self.plan["greeting"]).collect();
+        if greeting.is_empty() {
+            return sleep(SETTLING).await;
+        }
+        let greeted = || greeting.iter().all(|method| self.client.service().notes().asked.contains(*method));
+        let heard = timeout(GREETING, async {
+            while !greeted() {
+                sleep(POLL).await;
+            }
+        });
+        heard.await.ok();
+    }
+
     async fn report(&self) -> Result<Value> {
         let mut report = Map::new();
         let tools = plain(&self.client.list_all_tools().await?);
@@ -406,8 +423,8 @@ async fn main() -> Result<()> {
         }
         [] => anyhow::bail!("where is the server?"),
     };
-    sleep(SETTLING).await;
     let survey = Survey { client, plan, modern };
+    survey.settle().await;
     println!("{}", steady(survey.report().await?.to_string(), &survey.plan)?);
     survey.client.cancel().await?;
     Ok(())

@@ -59,8 +59,6 @@ async def main():
     handlers = {"sampling_handler": sample, "elicitation_handler": elicit, "roots": roots}
     hearing = {"log_handler": survey.log, "message_handler": survey.hear}
     async with Client(target, mode=mode, **handlers, **hearing) as client:
-        # Some servers add tools once they have seen what the client can do.
-        await asyncio.sleep(0.7)
         server = {"info": survey.plain(client.server_info), "capabilities": survey.plain(client.server_capabilities)}
         survey.show({"server": server, **await survey.survey(Survey(client), complete)})
 

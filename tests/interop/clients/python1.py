@@ -63,8 +63,6 @@ async def main():
         }
         async with ClientSession(read, write, **callbacks) as client:
             server = survey.plain(await client.initialize())
-            # Some servers add tools once they have seen what the client can do.
-            await asyncio.sleep(0.7)
             survey.show({"server": server, **await survey.survey(client, complete, give_up)})
 
 

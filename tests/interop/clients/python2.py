@@ -39,8 +39,6 @@ async def main():
         "message_handler": survey.hear,
     }
     async with Client(target, mode=mode, log_level=survey.PLAN.get("level"), **callbacks) as client:
-        # Some servers add tools once they have seen what the client can do.
-        await asyncio.sleep(0.7)
         server = {"info": survey.plain(client.server_info), "capabilities": survey.plain(client.server_capabilities)}
         survey.show({"server": server, **await survey.survey(client, complete)})
 

@@ -13,6 +13,10 @@ const asked = [];
 const logs = [];
 const progress = [];
 const updates = [];
+// How long a server may take to ask what it asks at the greeting.
+const GREETING_MS = 20000;
+// Some servers add tools once they have seen what the client can do.
+const SETTLING_MS = 700;
 // How long an update of a resource may take, a call to begin, and a cancelled one to end.
 const UPDATE_MS = 3000;
 const BEGIN_MS = 3000;
@@ -129,6 +133,18 @@ async function counted(client, name, argumentz) {
   }
 }
 
+// Waits for the server to ask what it asks at the greeting: afterwards, that would belong to a call.
+async function settle() {
+  if (!plan.greeting) {
+    return sleep(SETTLING_MS);
+  }
+  const greeted = () => plan.greeting.every((method) => asked.includes(method));
+  for (const end = Date.now() + GREETING_MS; !greeted() && Date.now() < end; ) {
+    await sleep(POLL_MS);
+  }
+  asked.length = 0;
+}
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Without what differs from run to run.
@@ -140,8 +156,7 @@ function steady(text) {
 export async function survey(client, callTask) {
   const report = { server: client.getServerVersion(), capabilities: client.getServerCapabilities() };
   report.instructions = client.getInstructions();
-  // Some servers add tools once they have seen what the client can do.
-  await sleep(700);
+  await settle();
   report.tools = (await client.listTools()).tools;
   if (plan.level && era !== "modern") {
     report.level = await attempt(() => client.setLoggingLevel(plan.level));

@@ -14,6 +14,10 @@ PLAN = json.loads(PLAN if PLAN.startswith("{") else open(PLAN).read())
 ASKED = []
 LOGS = []
 UPDATES = []
+# How long a server may take to ask what it asks at the greeting.
+GREETING_S = 20.0
+# Some servers add tools once they have seen what the client can do.
+SETTLING_S = 0.7
 # How long an update of a resource may take, a call to begin, and a cancelled one to end.
 UPDATE_S = 3.0
 BEGIN_S = 3.0
@@ -151,9 +155,20 @@ async def counted(client, name, arguments):
         await asyncio.sleep(0.02)
 
 
+async def settle():
+    """Waits for the server to ask what it asks at the greeting: afterwards, that would belong to a call."""
+    if "greeting" not in PLAN:
+        return await asyncio.sleep(SETTLING_S)
+    end = time.monotonic() + GREETING_S
+    while not set(PLAN["greeting"]) <= set(ASKED) and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    ASKED.clear()
+
+
 async def survey(client, complete, give_up=give_up):
     """`complete(client, prompt, argument, value)` asks for completions, `give_up(client, call)` cancels a call."""
     report = {}
+    await settle()
     tools = plain(await client.list_tools())["tools"]
     report["tools"] = tools
     if ERA == "legacy" and "level" in PLAN:

@@ -20,6 +20,8 @@ use crate::stage::Stage;
 
 /// A client that starts on a busy machine, and waits for a server's slow tools.
 const RUN_LIMIT: Duration = Duration::from_secs(90);
+/// The member of a plan with what the server asks as soon as a client has greeted it.
+const GREETING: &str = "greeting";
 
 pub struct House {
     surroundings: Surroundings,
@@ -66,7 +68,8 @@ impl House {
             Way::Stdio => [vec!["--".to_owned()], cell.server.words(&self.surroundings, way)].concat(),
             _ => vec![self.listening.url(cell.server, way)?.to_owned()],
         };
-        let got = self.survey(&name, client, cell.server, None, &target)?;
+        let plan = surroundings::plan(cell.server.plan)?;
+        let got = self.survey(&name, client, cell.server, &plan, None, &target)?;
         self.direct.borrow_mut().insert(name, got.clone());
         Ok(got)
     }
@@ -78,7 +81,8 @@ impl House {
             Entrance::Own | Entrance::AnyNode => (None, stage.endpoint(path, &backend)),
             Entrance::Aggregate => (Some(backend.as_str()), stage.aggregate(path, &backend)),
         };
-        self.survey(&format!("{cell} through"), cell.client, cell.server, prefix, &[target])
+        let plan = plan_through(cell)?;
+        self.survey(&format!("{cell} through"), cell.client, cell.server, &plan, prefix, &[target])
     }
 
     /// Runs a client; `prefix` is the backend whose name stands before everything.
@@ -87,12 +91,12 @@ impl House {
         name: &str,
         client: &Client,
         server: &ServerKind,
+        plan: &Value,
         prefix: Option<&str>,
         target: &[String],
     ) -> Result<Got> {
         self.surroundings.clear_files()?;
-        let plan = surroundings::plan(server.plan)?;
-        let plan = prefix.map_or(plan.clone(), |backend| prefix::added(&plan, backend));
+        let plan = prefix.map_or_else(|| plan.clone(), |backend| prefix::added(plan, backend));
         let plan = self.surroundings.filled(&plan.to_string());
         let mut command = client.command(&self.surroundings, &plan);
         let ended = process::run_apart(&name.replace(' ', "-"), command.args(target), RUN_LIMIT)?;
@@ -101,6 +105,13 @@ impl House {
         ensure!(got.uncalled().is_empty(), "the plan of {} calls no {:?}", server.name, got.uncalled());
         Ok(got)
     }
+}
+
+/// The plan of a client that goes through the gateway, whose server may be greeted later, or has been before.
+fn plan_through(cell: &Cell) -> Result<Value> {
+    let mut plan = surroundings::plan(cell.server.plan)?;
+    plan.as_object_mut().context("a plan has members")?.remove(GREETING);
+    Ok(plan)
 }
 
 /// The backends of these cells. Each has its name as a tag, so that the aggregate can be of one.
