@@ -33,9 +33,10 @@ use tokio::time::{sleep, timeout};
 const GREETING: Duration = Duration::from_secs(20);
 /// Some servers add tools once they have seen what the client can do.
 const SETTLING: Duration = Duration::from_millis(700);
-/// How long an update of a resource may take, a call to begin, and a cancelled one to end.
-const UPDATE: Duration = Duration::from_secs(3);
-const BEGIN: Duration = Duration::from_secs(3);
+/// How long an update of a resource may take, a call to begin, and a count to change, seconds. Plans have less
+/// patience where nothing of it comes, or where it comes again.
+const PATIENCE_S: u64 = 20;
+/// How long a cancelled call may take to end.
 const EARLY: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 /// Members of results that one era has.
@@ -134,6 +135,10 @@ struct Survey {
 }
 
 impl Survey {
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.plan["patience_s"].as_u64().unwrap_or(PATIENCE_S))
+    }
+
     /// Waits for the server to ask what it asks at the greeting: afterwards, that would belong to a call.
     async fn settle(&self) {
         let greeting: Vec<&str> = texts(&self.plan["greeting"]).collect();
@@ -222,7 +227,7 @@ impl Survey {
         let request = CallToolRequest::new(params(call)?);
         let call =
             self.client.send_cancellable_request(request.into(), PeerRequestOptions::no_options()).await?;
-        let begun = timeout(BEGIN, async {
+        let begun = timeout(self.patience(), async {
             while self.client.service().notes().progress.is_empty() {
                 sleep(POLL).await;
             }
@@ -243,7 +248,7 @@ impl Survey {
         loop {
             let counted =
                 plain(&self.client.call_tool(params(counting)?).await?)["content"][0]["text"].take();
-            if counted != "0" || start.elapsed() > UPDATE {
+            if counted != "0" || start.elapsed() > self.patience() {
                 return Ok(counted);
             }
             sleep(POLL).await;
@@ -289,7 +294,7 @@ impl Survey {
         let mut told = json!({ "accepted": granted });
         if granted && self.plan["touch"].is_array() {
             self.touch().await?;
-            let heard = timeout(UPDATE, opened.next()).await;
+            let heard = timeout(self.patience(), opened.next()).await;
             told["heard"] = match heard {
                 Ok(Ok(Some(ServerNotification::ResourceUpdatedNotification(update)))) => {
                     json!([update.params.uri])
@@ -308,7 +313,7 @@ impl Survey {
         let mut told = json!({ "accepted": granted });
         if granted && self.plan["touch"].is_array() {
             self.touch().await?;
-            let heard = timeout(UPDATE, async {
+            let heard = timeout(self.patience(), async {
                 while self.client.service().notes().updates.is_empty() {
                     sleep(POLL).await;
                 }

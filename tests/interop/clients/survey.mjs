@@ -17,9 +17,10 @@ const updates = [];
 const GREETING_MS = 20000;
 // Some servers add tools once they have seen what the client can do.
 const SETTLING_MS = 700;
-// How long an update of a resource may take, a call to begin, and a cancelled one to end.
-const UPDATE_MS = 3000;
-const BEGIN_MS = 3000;
+// How long an update of a resource may take, a call to begin, and a count to change. Plans have less patience where
+// nothing of it comes, or where it comes again.
+const PATIENCE_MS = 1000 * (plan.patience_s ?? 20);
+// How long a cancelled call may take to end.
 const EARLY_MS = 2000;
 const POLL_MS = 20;
 
@@ -96,7 +97,7 @@ async function subscribe(client, uri) {
   if (answer.accepted && plan.touch) {
     const [name, argumentz] = plan.touch;
     await client.callTool({ name, arguments: argumentz });
-    for (const end = Date.now() + UPDATE_MS; updates.length === 0 && Date.now() < end; ) {
+    for (const end = Date.now() + PATIENCE_MS; updates.length === 0 && Date.now() < end; ) {
       await sleep(POLL_MS);
     }
     answer.heard = updates.splice(0);
@@ -116,7 +117,7 @@ async function cancel(client, callTask, [[name, argumentz], counting]) {
   const options = { signal: abort.signal, onprogress: begun.resolve, timeout: 30000 };
   const params = { name, arguments: argumentz };
   const call = attempt(() => (callTask ? client.callTool(params, undefined, options) : client.callTool(params, options)));
-  await Promise.race([begun.promise, sleep(BEGIN_MS)]);
+  await Promise.race([begun.promise, sleep(PATIENCE_MS)]);
   const start = Date.now();
   abort.abort("no longer wanted");
   const answer = { cancelled: "failed" in (await call), early: Date.now() - start < EARLY_MS };
@@ -125,7 +126,7 @@ async function cancel(client, callTask, [[name, argumentz], counting]) {
 
 // What a tool counts, once that is something.
 async function counted(client, name, argumentz) {
-  for (const end = Date.now() + UPDATE_MS; ; await sleep(POLL_MS)) {
+  for (const end = Date.now() + PATIENCE_MS; ; await sleep(POLL_MS)) {
     const [{ text }] = (await client.callTool({ name, arguments: argumentz })).content;
     if (text !== "0" || Date.now() > end) {
       return text;

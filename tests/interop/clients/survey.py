@@ -18,9 +18,10 @@ UPDATES = []
 GREETING_S = 20.0
 # Some servers add tools once they have seen what the client can do.
 SETTLING_S = 0.7
-# How long an update of a resource may take, a call to begin, and a cancelled one to end.
-UPDATE_S = 3.0
-BEGIN_S = 3.0
+# How long an update of a resource may take, a call to begin, and a count to change. Plans have less patience where
+# nothing of it comes, or where it comes again.
+PATIENCE_S = PLAN.get("patience_s", 20)
+# How long a cancelled call may take to end.
 EARLY_S = 2.0
 
 
@@ -92,7 +93,7 @@ async def listen(client, uri):
         if answer["accepted"] and "touch" in PLAN:
             await client.call_tool(*PLAN["touch"])
             try:
-                answer["heard"] = [(await asyncio.wait_for(anext(subscription), UPDATE_S)).uri]
+                answer["heard"] = [(await asyncio.wait_for(anext(subscription), PATIENCE_S)).uri]
             except TimeoutError:
                 answer["heard"] = []
             await untouch(client)
@@ -110,7 +111,7 @@ async def subscribe(client, uri):
     answer = {"accepted": "failed" not in await attempt(client.subscribe_resource(uri))}
     if answer["accepted"] and "touch" in PLAN:
         await client.call_tool(*PLAN["touch"])
-        for _ in range(int(UPDATE_S / 0.02)):
+        for _ in range(int(PATIENCE_S / 0.02)):
             if UPDATES:
                 break
             await asyncio.sleep(0.02)
@@ -135,7 +136,7 @@ async def cancel(client, give_up):
         begun.set()
 
     call = asyncio.create_task(client.call_tool(name, arguments, progress_callback=step))
-    await asyncio.wait([asyncio.create_task(begun.wait())], timeout=BEGIN_S)
+    await asyncio.wait([asyncio.create_task(begun.wait())], timeout=PATIENCE_S)
     start = time.monotonic()
     await give_up(client, call)
     await asyncio.wait([call])
@@ -147,7 +148,7 @@ async def cancel(client, give_up):
 
 async def counted(client, name, arguments):
     """What a tool counts, once that is something."""
-    end = time.monotonic() + UPDATE_S
+    end = time.monotonic() + PATIENCE_S
     while True:
         text = plain(await client.call_tool(name, arguments))["content"][0]["text"]
         if text != "0" or time.monotonic() > end:

@@ -18,10 +18,14 @@ use crate::process;
 use crate::report::Counts;
 use crate::stage::Stage;
 
-/// A client that starts on a busy machine, and waits for a server's slow tools.
-const RUN_LIMIT: Duration = Duration::from_secs(90);
+/// A client that starts on a busy machine, and waits for a server's slow tools and for what does not come.
+const RUN_LIMIT: Duration = Duration::from_secs(180);
 /// The member of a plan with what the server asks as soon as a client has greeted it.
 const GREETING: &str = "greeting";
+/// The member with the seconds that a client waits for what comes beside answers.
+const PATIENCE: &str = "patience_s";
+/// An invocation of a function has one answer, and brings nothing before or after it.
+const FUNCTION_PATIENCE_S: u64 = 3;
 
 pub struct House {
     surroundings: Surroundings,
@@ -110,7 +114,11 @@ impl House {
 /// The plan of a client that goes through the gateway, whose server may be greeted later, or has been before.
 fn plan_through(cell: &Cell) -> Result<Value> {
     let mut plan = surroundings::plan(cell.server.plan)?;
-    plan.as_object_mut().context("a plan has members")?.remove(GREETING);
+    let members = plan.as_object_mut().context("a plan has members")?;
+    members.remove(GREETING);
+    if cell.way == Way::Lambda {
+        members.insert(PATIENCE.to_owned(), FUNCTION_PATIENCE_S.into());
+    }
     Ok(plan)
 }
 
