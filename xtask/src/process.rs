@@ -1,4 +1,8 @@
 //! A program with a log and a deadline.
+//!
+//! - [`family`]: what it has started
+
+mod family;
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -9,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::folders;
+use crate::process::family::Family;
 
 /// How often a running program is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -85,15 +90,17 @@ fn finish(command: &mut Command, log: PathBuf, file: File, limit: Duration) -> R
     }
 }
 
-/// Waits for the end, and makes one after `limit`.
+/// Waits for the end, and makes one after `limit`: of the program, and of what it has started and leaves behind.
 fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     let ended = wait_until(child, Instant::now() + limit)?;
     if ended.is_none() {
+        let family = Family::of(child.id());
         Command::new("kill").args(["-TERM", &child.id().to_string()]).status().context("run kill")?;
         if wait_until(child, Instant::now() + TERM_WAIT)?.is_none() {
             child.kill()?;
             child.wait()?;
         }
+        family.end(TERM_WAIT);
     }
     Ok(ended)
 }
