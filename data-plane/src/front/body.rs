@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::config::FrontConfig;
 use super::passing::{Broken, Passing};
+use super::pieces::Pieces;
 use super::reply;
 use crate::upstream::Streamed;
 
@@ -30,6 +31,8 @@ pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 pub enum Body {
     /// Nothing, or one piece.
     Whole(Option<Bytes>),
+    /// The same in several.
+    Pieces(Pieces),
     /// The bytes of an upstream's answer, as they come.
     Upstream(Passing<Streamed>),
     /// A stream that this node writes.
@@ -45,6 +48,12 @@ impl Body {
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Whole(Some(bytes.into()))
+    }
+}
+
+impl From<Pieces> for Body {
+    fn from(pieces: Pieces) -> Self {
+        Self::Pieces(pieces)
     }
 }
 
@@ -64,6 +73,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Pieces(pieces) => Poll::Ready(pieces.pop().map(|piece| Ok(Frame::data(piece)))),
             Self::Upstream(body) => Pin::new(body).poll_frame(context),
             Self::Events(events) => {
                 events.as_mut().poll_next(context).map(|item| item.map(|bytes| Ok(Frame::data(bytes))))
@@ -74,6 +84,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Pieces(pieces) => pieces.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
             Self::Events(_) => false,
         }
@@ -82,6 +93,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Pieces(pieces) => SizeHint::with_exact(pieces.len() as u64),
             Self::Upstream(body) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
         }

@@ -21,7 +21,7 @@ use super::body::Body;
 use super::config::FrontConfig;
 use super::owed::Owed;
 use super::reply;
-use super::server_handles::{self, ServerHandles};
+use super::server_handles::{ServerHandles, Sought};
 use crate::upstream::Streamed;
 
 /// Largest event held back until its end is seen, bytes; as large as a line of a pipe.
@@ -35,14 +35,20 @@ pub struct EventPipe {
     logs: bool,
     /// The answer that is waited for; none for subscriptions, and once the stream ended.
     owed: Option<Owed>,
-    handles: Box<ServerHandles>,
+    /// What may be given to the client, and what for.
+    carried: Option<(Sought, Box<ServerHandles>)>,
     /// The last piece that went out.
     last: Bytes,
 }
 
 impl EventPipe {
-    pub fn new(body: Streamed, logs: bool, owed: Option<Owed>, handles: Box<ServerHandles>) -> Self {
-        Self { body, held: BytesMut::new(), logs, owed, handles, last: Bytes::new() }
+    pub fn new(
+        body: Streamed,
+        logs: bool,
+        owed: Option<Owed>,
+        carried: Option<(Sought, Box<ServerHandles>)>,
+    ) -> Self {
+        Self { body, held: BytesMut::new(), logs, owed, carried, last: Bytes::new() }
     }
 
     /// The next piece that consists of whole events; `None` at the end. Cancel safe.
@@ -61,11 +67,24 @@ impl EventPipe {
         loop {
             let piece = self.piece().await?;
             let whole = self.whole_events(piece)?;
-            let kept = sealed(if self.logs { whole } else { without_logs(whole) }, &self.handles);
+            let kept = self.sealed(if self.logs { whole } else { without_logs(whole) });
             if !kept.is_empty() {
                 return Some(kept);
             }
         }
+    }
+
+    fn sealed(&self, events: Bytes) -> Bytes {
+        let Some((sought, handles)) = &self.carried else { return events };
+        if !sought.is_in(&events) {
+            return events;
+        }
+        let Some(messages) = decode(&events) else { return events };
+        let mut sealed = BytesMut::with_capacity(events.len());
+        for message in messages.into_iter().filter_map(|message| handles.seal(message)) {
+            sse::encode(None, message.bytes(), &mut sealed);
+        }
+        sealed.freeze()
     }
 
     async fn piece(&mut self) -> Option<Bytes> {
@@ -173,18 +192,6 @@ fn without_logs(events: Bytes) -> Bytes {
         sse::encode(None, message.bytes(), &mut kept);
     }
     kept.freeze()
-}
-
-fn sealed(events: Bytes, handles: &ServerHandles) -> Bytes {
-    if !server_handles::may_be_in(&events) {
-        return events;
-    }
-    let Some(messages) = decode(&events) else { return events };
-    let mut sealed = BytesMut::with_capacity(events.len());
-    for message in messages.into_iter().filter_map(|message| handles.seal(message)) {
-        sse::encode(None, message.bytes(), &mut sealed);
-    }
-    sealed.freeze()
 }
 
 fn ends_with_response(events: &[u8]) -> bool {

@@ -3,48 +3,45 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as HttpBody;
 use omcp_core::{ErrorKind, GatewayError};
 
 use super::passing::{Broken, Passing};
+use super::pieces::Pieces;
 
 /// Largest answer that is held, bytes; as large as a line of a pipe.
 const HELD_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// What came of it.
 pub enum Held<B> {
-    Whole(Bytes),
+    Whole(Pieces),
     /// It is longer than what is held, and goes on as it comes.
     Long(Passing<B>),
 }
 
-/// Reads an answer to its end. One that comes in one piece is not copied.
+/// Reads an answer to its end. `look_at` sees each piece as it comes.
 ///
 /// # Errors
 /// The backend breaks off, or is silent for too long.
-pub async fn hold<B>(mut passing: Passing<B>) -> Result<Held<B>, GatewayError>
+pub async fn hold<B>(mut passing: Passing<B>, mut look_at: impl FnMut(&[u8])) -> Result<Held<B>, GatewayError>
 where
     B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
 {
+    let mut pieces = Pieces::default();
     if passing.size_hint().lower() > HELD_LEN_MAX as u64 {
         return Ok(Held::Long(passing));
     }
-    let (mut only, mut whole) = (Bytes::new(), BytesMut::new());
     while !passing.is_end_stream() {
         let Some(frame) = poll_fn(|context| Pin::new(&mut passing).poll_frame(context)).await else { break };
         let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
-        if only.is_empty() && whole.is_empty() {
-            only = piece;
-            continue;
-        }
-        whole.extend_from_slice(&std::mem::take(&mut only));
-        whole.extend_from_slice(&piece);
-        if whole.len() > HELD_LEN_MAX {
-            return Ok(Held::Long(passing.behind(whole.freeze())));
+        look_at(&piece);
+        pieces.push(piece);
+        if pieces.len() > HELD_LEN_MAX {
+            return Ok(Held::Long(passing.behind(pieces)));
         }
     }
-    Ok(Held::Whole(if whole.is_empty() { only } else { whole.freeze() }))
+    Ok(Held::Whole(pieces))
 }
 
 fn broken<E: std::error::Error + Send + Sync + 'static>(error: Broken<E>) -> GatewayError {
@@ -75,12 +72,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pieces_become_one() {
+    async fn an_answer_is_seen_and_kept() {
         for pieces in [&[][..], &["{}"], &["", "{}"], &["{", "\"a\":", "1}"]] {
             let all = pieces.concat();
             let pieces = pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect();
-            let held = hold(passing(pieces)).await.unwrap();
-            assert!(matches!(held, Held::Whole(whole) if whole == all));
+            let mut seen = Vec::new();
+            let held = hold(passing(pieces), |piece| seen.extend_from_slice(piece)).await.unwrap();
+            let Held::Whole(whole) = held else { panic!("it is short") };
+            assert_eq!(whole.into_bytes(), all);
+            assert_eq!(seen, all.as_bytes());
         }
     }
 
@@ -88,7 +88,7 @@ mod tests {
     async fn what_is_too_long_goes_on_unchanged() {
         let pieces = vec![Bytes::from(vec![b'a'; HELD_LEN_MAX]), "b".into(), "c".into()];
         let all = pieces.concat();
-        let Held::Long(rest) = hold(passing(pieces)).await.unwrap() else { panic!("it is too long") };
+        let Held::Long(rest) = hold(passing(pieces), |_| {}).await.unwrap() else { panic!("it is too long") };
         assert!(!rest.is_end_stream());
         assert!(rest.collect().await.unwrap().to_bytes() == all);
     }
@@ -96,7 +96,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_stops_is_an_error() {
         let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        let error = hold(Passing::new(body, Silence::GiveUp(WAIT))).await.err().unwrap();
+        let error = hold(Passing::new(body, Silence::GiveUp(WAIT)), |_| {}).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.chain().contains("5000 ms"), "{}", error.chain());
     }

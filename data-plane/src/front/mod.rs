@@ -34,6 +34,7 @@ pub mod kept;
 pub mod overload;
 pub mod owed;
 pub mod passing;
+pub mod pieces;
 pub mod relay_legacy;
 pub mod relay_modern;
 pub mod renamings;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::Events;
 use super::owed::Owed;
+use super::pieces::Pieces;
 
 /// A comment without the empty line after it: it may stand between any two lines, also inside an event.
 const COMMENT: Bytes = Bytes::from_static(b":\n");
@@ -37,7 +38,7 @@ pub enum Broken<E> {
 /// The body `B`, unchanged but for comments.
 pub struct Passing<B> {
     /// What was read of it already.
-    ahead: Option<Bytes>,
+    ahead: Option<Box<Pieces>>,
     body: B,
     silence: Silence,
     /// Made at the first wait: most answers are there at once.
@@ -82,8 +83,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Passing<B> {
     }
 
     /// Gives back what was read of it.
-    pub fn behind(self, ahead: Bytes) -> Self {
-        Self { ahead: Some(ahead), ..self }
+    pub fn behind(self, ahead: Pieces) -> Self {
+        Self { ahead: Some(Box::new(ahead)), ..self }
     }
 
     /// Whether the last piece ended an event, so that another one may follow.
@@ -145,9 +146,10 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Passing<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
-        if let Some(ahead) = this.ahead.take() {
-            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        if let Some(piece) = this.ahead.as_mut().and_then(|ahead| ahead.pop()) {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
+        this.ahead = None;
         if this.over {
             return Poll::Ready(None);
         }
@@ -163,7 +165,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Passing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_none() && (self.over || self.body.is_end_stream())
+        self.ahead.as_ref().is_none_or(|ahead| ahead.is_empty()) && (self.over || self.body.is_end_stream())
     }
 
     /// Of one that was begun, the head of the answer tells more.

@@ -2,15 +2,15 @@
 //! gateway: so whose a `requestState` or a `taskId` is, is sealed into it.
 
 mod sealing;
+mod search;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use memchr::memmem::Finder;
 use omcp_core::{BackendName, GatewayError, McpMessage};
 use omcp_mcp::bridge::edits::{Edits, quoted};
 use omcp_mcp::bridge::failure::{Reason, unknown_task};
@@ -25,6 +25,7 @@ use crate::backends::bridge::principal::Principal;
 use crate::failure;
 use crate::members::Members;
 use sealing::Sealing;
+pub use search::{Search, Sought};
 
 /// Whether a request may name such a thing.
 pub fn may_name(request: &McpMessage) -> bool {
@@ -33,22 +34,6 @@ pub fn may_name(request: &McpMessage) -> bool {
         method if methods::is_multi_round_trip(method) => request.envelope().request_state_range().is_some(),
         method => methods::is_about_task(method),
     }
-}
-
-/// Whether what is said to a request may hold such a thing.
-pub fn may_give(request: &McpMessage) -> bool {
-    let method = request.method().unwrap_or_default();
-    methods::is_multi_round_trip(method)
-        || methods::is_about_task(method)
-        || method == methods::SUBSCRIPTIONS_LISTEN
-}
-
-/// Whether one is among these bytes of a server. One whose name is spelled with escapes is not seen, and what was
-/// not sealed opens nothing.
-pub fn may_be_in(said: &[u8]) -> bool {
-    static NAMES: LazyLock<[Finder<'static>; 2]> =
-        LazyLock::new(|| [Finder::new(br#""requestState""#), Finder::new(br#""taskId"#)]);
-    NAMES.iter().any(|name| name.find(said).is_some())
 }
 
 /// Those of one request and of what is said to it.

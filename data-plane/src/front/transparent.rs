@@ -24,7 +24,7 @@ use super::event_pipe::{self, EventPipe};
 use super::handles::Renamed;
 use super::owed::Owed;
 use super::passing::{self, Passing, Silence};
-use super::server_handles::{self, ServerHandles};
+use super::server_handles::{ServerHandles, Sought};
 use super::{Front, events, headers, reply};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
@@ -72,20 +72,19 @@ impl Passage<'_> {
             Some(opened) => opened.handles,
             None => ServerHandles::new(front.members.clone(), served.name(), principal, message),
         };
+        let sought = Sought::of(message).filter(|_| response.status() == StatusCode::OK);
         if !is_event_stream(response.headers()) {
-            let holds_any = response.status() == StatusCode::OK && server_handles::may_give(message);
             let answer = through(response, Silence::GiveUp(served.runtime().call_timeout()));
-            return if holds_any {
-                carried::seal(answer, served, message, handles).await
-            } else {
-                passed(answer)
+            return match sought {
+                Some(sought) => carried::seal(answer, sought, served, message, handles).await,
+                None => answer.map(Body::Upstream),
             };
         }
         let logs = message.envelope().log_level_range().is_some();
         let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
         let owed = Owed::of(served, message).filter(|_| !endless);
         let (head, body) = response.into_parts();
-        let pipe = EventPipe::new(body, logs, owed, Box::new(handles()));
+        let pipe = EventPipe::new(body, logs, owed, sought.map(|sought| (sought, Box::new(handles()))));
         let answer = Box::pin(event_pipe::answer(pipe, for_client(head.headers), &front.config)).await;
         match message.id().filter(|_| endless) {
             Some(id) => ended_at_stop(answer, events::subscription_completed(id), front),
@@ -290,11 +289,7 @@ fn ended_at_stop(answer: Response<Body>, last: Bytes, front: &Front) -> Response
 }
 
 fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {
-    passed(through(response, silence))
-}
-
-fn passed(answer: Response<Passing<Streamed>>) -> Response<Body> {
-    answer.map(Body::Upstream)
+    through(response, silence).map(Body::Upstream)
 }
 
 /// An answer as this hop tells it.

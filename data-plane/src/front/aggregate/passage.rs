@@ -48,6 +48,7 @@ pub async fn answer(response: Response<Body>, way: Way) -> Response<Body> {
     let body = match body {
         Body::Events(events) => return reply::event_stream(translated(events, way)),
         Body::Whole(bytes) => bytes.unwrap_or_default(),
+        Body::Pieces(pieces) => pieces.into_bytes(),
         Body::Upstream(passing) => match Limited::new(passing, ANSWER_LEN_MAX).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) => return broken(&way, &*error),

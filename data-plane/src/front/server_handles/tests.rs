@@ -112,7 +112,7 @@ fn a_listen_names_the_tasks_of_its_client() {
 }
 
 #[test]
-fn only_what_may_hold_one_is_looked_at() {
+fn only_what_may_name_one_is_opened() {
     let named = |method: &str, params: &str| {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
         may_name(&McpMessage::parse(text.into()).unwrap())
@@ -121,12 +121,4 @@ fn only_what_may_hold_one_is_looked_at() {
     assert!(named("tasks/cancel", "{}") && named("subscriptions/listen", "{}"));
     assert!(!named("tools/call", r#"{"name":"t","arguments":{"requestState":1}}"#));
     assert!(!named("tools/list", r#"{"requestState":1}"#));
-    for (said, want) in [
-        (r#"{"result":{"requestState":"s"}}"#, true),
-        (r#"{"params":{"notifications":{"taskIds":[]}}}"#, true),
-        (r#"{"result":{"taskId":"t"}}"#, true),
-        (r#"{"result":{"content":[{"type":"text","text":"a \"requestState\": x"}]}}"#, false),
-    ] {
-        assert_eq!(may_be_in(said.as_bytes()), want, "{said}");
-    }
 }

@@ -10,7 +10,7 @@ use crate::backends::Served;
 use crate::front::body::Body;
 use crate::front::hold::{Held, hold};
 use crate::front::passing::Passing;
-use crate::front::server_handles::{self, ServerHandles};
+use crate::front::server_handles::{self, Search, ServerHandles, Sought};
 use crate::front::{headers, reply, task_ids};
 use crate::upstream::Streamed;
 
@@ -49,19 +49,22 @@ pub fn open(
 /// An answer whose handles are the client's.
 pub async fn seal(
     answer: Response<Passing<Streamed>>,
+    sought: Sought,
     served: &Served,
     request: &McpMessage,
     handles: impl FnOnce() -> ServerHandles,
 ) -> Response<Body> {
     let (mut head, passing) = answer.into_parts();
-    let body = match hold(passing).await {
+    let mut search = Search::new(sought);
+    let body = match hold(passing, |piece| search.look_at(piece)).await {
         Ok(Held::Whole(body)) => body,
         Ok(Held::Long(passing)) => return Response::from_parts(head, Body::Upstream(passing)),
         Err(error) => return failure(served, &Method::POST, Some(request), &error),
     };
-    if !server_handles::may_be_in(&body) {
+    if !search.has_found() {
         return Response::from_parts(head, body.into());
     }
+    let body = body.into_bytes();
     let Ok(said) = McpMessage::parse(body.clone()) else { return Response::from_parts(head, body.into()) };
     head.headers.remove(CONTENT_LENGTH);
     Response::from_parts(head, handles().seal_answer(said).into_bytes().into())

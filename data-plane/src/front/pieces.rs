@@ -1,0 +1,74 @@
+//! [`Pieces`]: bytes as they came, and not copied together.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// In their order; mostly one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pieces {
+    first: Bytes,
+    more: VecDeque<Bytes>,
+    len: usize,
+}
+
+impl Pieces {
+    pub fn push(&mut self, piece: Bytes) {
+        self.len += piece.len();
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = piece;
+        } else if !piece.is_empty() {
+            self.more.push_back(piece);
+        }
+    }
+
+    /// All together, bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn pop(&mut self) -> Option<Bytes> {
+        let first = std::mem::take(&mut self.first);
+        let piece = if first.is_empty() { self.more.pop_front()? } else { first };
+        self.len -= piece.len();
+        Some(piece)
+    }
+
+    pub fn into_bytes(self) -> Bytes {
+        if self.more.is_empty() {
+            return self.first;
+        }
+        let mut whole = Vec::with_capacity(self.len);
+        whole.extend_from_slice(&self.first);
+        self.more.iter().for_each(|piece| whole.extend_from_slice(piece));
+        whole.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn come_out_as_they_went_in() {
+        for given in [&[][..], &["a"], &["", "a", "", "bc"]] {
+            let pieces = || {
+                let mut pieces = Pieces::default();
+                given.iter().for_each(|piece| pieces.push(Bytes::from_static(piece.as_bytes())));
+                pieces
+            };
+            assert_eq!(
+                (pieces().len(), pieces().into_bytes()),
+                (given.concat().len(), given.concat().into())
+            );
+            let mut left = pieces();
+            let taken: Vec<Bytes> = std::iter::from_fn(|| left.pop()).collect();
+            assert!(left.is_empty() && taken.iter().all(|piece| !piece.is_empty()));
+            assert_eq!(taken.concat(), given.concat().into_bytes());
+        }
+    }
+}
