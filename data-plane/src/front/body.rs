@@ -29,10 +29,8 @@ pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 /// What an answer consists of.
 #[expect(clippy::large_enum_variant, reason = "a box would cost every passed answer an allocation")]
 pub enum Body {
-    /// Nothing, or one piece.
-    Whole(Option<Bytes>),
-    /// The same in several.
-    Pieces(Pieces),
+    /// All of it, or nothing.
+    Whole(Pieces),
     /// The bytes of an upstream's answer, as they come.
     Upstream(Passing<Streamed>),
     /// A stream that this node writes.
@@ -41,25 +39,25 @@ pub enum Body {
 
 impl Body {
     pub fn empty() -> Self {
-        Self::Whole(None)
+        Self::Whole(Pieces::default())
     }
 }
 
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Whole(Some(bytes.into()))
+        Bytes::from(bytes).into()
     }
 }
 
 impl From<Pieces> for Body {
     fn from(pieces: Pieces) -> Self {
-        Self::Pieces(pieces)
+        Self::Whole(pieces)
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        Self::Whole(Some(bytes))
+        Self::Whole(bytes.into())
     }
 }
 
@@ -72,8 +70,7 @@ impl HttpBody for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
-            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Pieces(pieces) => Poll::Ready(pieces.pop().map(|piece| Ok(Frame::data(piece)))),
+            Self::Whole(pieces) => Poll::Ready(pieces.pop().map(|piece| Ok(Frame::data(piece)))),
             Self::Upstream(body) => Pin::new(body).poll_frame(context),
             Self::Events(events) => {
                 events.as_mut().poll_next(context).map(|item| item.map(|bytes| Ok(Frame::data(bytes))))
@@ -83,8 +80,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(bytes) => bytes.is_none(),
-            Self::Pieces(pieces) => pieces.is_empty(),
+            Self::Whole(pieces) => pieces.is_empty(),
             Self::Upstream(body) => body.is_end_stream(),
             Self::Events(_) => false,
         }
@@ -92,8 +88,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Pieces(pieces) => SizeHint::with_exact(pieces.len() as u64),
+            Self::Whole(pieces) => SizeHint::with_exact(pieces.len() as u64),
             Self::Upstream(body) => body.size_hint(),
             Self::Events(_) => SizeHint::default(),
         }

@@ -12,6 +12,12 @@ pub struct Pieces {
     len: usize,
 }
 
+impl From<Bytes> for Pieces {
+    fn from(only: Bytes) -> Self {
+        Self { len: only.len(), first: only, more: VecDeque::new() }
+    }
+}
+
 impl Pieces {
     pub fn push(&mut self, piece: Bytes) {
         self.len += piece.len();

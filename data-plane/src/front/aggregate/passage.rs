@@ -47,8 +47,7 @@ pub async fn answer(response: Response<Body>, way: Way) -> Response<Body> {
     let (head, body) = response.into_parts();
     let body = match body {
         Body::Events(events) => return reply::event_stream(translated(events, way)),
-        Body::Whole(bytes) => bytes.unwrap_or_default(),
-        Body::Pieces(pieces) => pieces.into_bytes(),
+        Body::Whole(pieces) => pieces.into_bytes(),
         Body::Upstream(passing) => match Limited::new(passing, ANSWER_LEN_MAX).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) => return broken(&way, &*error),
@@ -159,8 +158,8 @@ mod tests {
         let way = way();
         let answer = answer(response, way.clone()).await;
         assert_eq!(answer.status(), http::StatusCode::ACCEPTED);
-        let Body::Whole(Some(said)) = answer.into_body() else { panic!("not whole") };
-        let message: serde_json::Value = serde_json::from_slice(&said).unwrap();
+        let Body::Whole(said) = answer.into_body() else { panic!("not whole") };
+        let message: serde_json::Value = serde_json::from_slice(&said.into_bytes()).unwrap();
         let task = way.names.task(message["result"]["taskId"].as_str().unwrap());
         assert_eq!(task, Some(OwnedTask { backend: "b".to_owned(), id: "7".to_owned() }));
     }
