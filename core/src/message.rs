@@ -61,6 +61,11 @@ impl McpMessage {
         self.envelope().method(&self.bytes)
     }
 
+    /// Whether this is its method.
+    pub fn is_method(&self, name: &str) -> bool {
+        self.envelope().is_method(&self.bytes, name)
+    }
+
     /// The id as it was spelled, quotes included.
     pub fn id(&self) -> Option<&[u8]> {
         self.envelope().id(&self.bytes)

@@ -112,7 +112,7 @@ fn classify_body(inbound: &Inbound<'_>) -> Result<Class, Refusal> {
 
 fn classify_call(inbound: &Inbound<'_>, envelope: Envelope) -> Result<Class, Refusal> {
     let body = inbound.body;
-    if envelope.method(body) == Some(methods::INITIALIZE) {
+    if envelope.is_method(body, methods::INITIALIZE) {
         return Ok(classify_initialize(body, envelope));
     }
     if envelope.protocol_version_range().is_some() {
@@ -160,7 +160,7 @@ fn classify_batch(inbound: &Inbound<'_>) -> Result<Class, Refusal> {
         .map_err(|error| Refusal::invalid_request(format!("the batch has an invalid element: {error}")))?;
     let spoiled = items.iter().any(|item| {
         let bytes = &body[item.range.clone()];
-        item.envelope.method(bytes) == Some(methods::INITIALIZE)
+        item.envelope.is_method(bytes, methods::INITIALIZE)
             || item.envelope.protocol_version(bytes).is_some_and(|version| is_modern_version(&version))
     });
     if items.is_empty() || spoiled || inbound.session_revision != Some(Revision::V2025_03_26) {

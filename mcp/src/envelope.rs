@@ -114,8 +114,15 @@ impl Envelope {
         if let Some(method) = &self.decoded_method {
             return Some(method);
         }
-        let raw = self.parts.method.of(bytes)?;
-        std::str::from_utf8(raw.get(1..raw.len() - 1)?).ok()
+        std::str::from_utf8(self.parts.method.inner(bytes)?).ok()
+    }
+
+    /// Whether this is its method.
+    pub fn is_method(&self, bytes: &[u8], name: &str) -> bool {
+        match &self.decoded_method {
+            Some(method) => **method == *name,
+            None => self.parts.method.inner(bytes) == Some(name.as_bytes()),
+        }
     }
 
     pub fn method_range(&self) -> Option<Range<usize>> {

@@ -19,7 +19,7 @@ pub struct LegacyHeaders<'a> {
 /// # Errors
 /// The refusal that answers the request, with its id.
 pub fn admit_legacy(envelope: &Envelope, body: &[u8], headers: &LegacyHeaders<'_>) -> Result<(), Refusal> {
-    if envelope.kind() == Kind::Request && envelope.method(body) == Some(methods::INITIALIZE) {
+    if envelope.kind() == Kind::Request && envelope.is_method(body, methods::INITIALIZE) {
         return Ok(());
     }
     version_agrees(envelope, body, headers)

@@ -31,6 +31,12 @@ impl Span {
         src.get(self.range()?)
     }
 
+    /// Without the quotes, of a string.
+    pub(crate) fn inner(self, src: &[u8]) -> Option<&[u8]> {
+        let raw = self.of(src)?;
+        raw.get(1..raw.len().saturating_sub(1))
+    }
+
     pub(crate) fn first(self, src: &[u8]) -> Option<u8> {
         if self.is_absent() { None } else { src.get(self.start as usize).copied() }
     }
