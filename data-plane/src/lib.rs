@@ -14,7 +14,7 @@
 //! - [`upstream`]: the way out to backends that are HTTP servers
 //! - [`acceptor`], [`alarm`]: connections, also when descriptors run out, and their deadlines
 //! - [`admin`]: health, metrics, logs and state of this node
-//! - [`failure`], [`telemetry`]: small things used all over
+//! - [`failure`], [`fields`], [`telemetry`]: small things used all over
 //!
 //! [`main`] also turns the program into the supervisor of a process when a node starts it for that. Who
 //! calls [`run`] instead begins their own `main` with [`supervise`].
@@ -36,6 +36,7 @@ pub mod backends;
 pub mod clients;
 pub mod config;
 pub mod failure;
+pub mod fields;
 pub mod front;
 pub mod host;
 pub mod limits;

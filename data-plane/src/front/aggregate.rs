@@ -10,6 +10,7 @@ pub mod listen;
 pub mod modern;
 pub mod passage;
 
+use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,11 +24,12 @@ use omcp_mcp::classify::{Class, Inbound, classify};
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::token::content::Kept;
 
+use super::arrived::Said;
 use super::body::Body;
 use super::endpoint::{self, http_method, is_of_session, message, read};
 use super::forward::Forward;
 use super::handles::Named;
-use super::headers::{self, Accepts};
+use super::headers::Accepts;
 use super::{Front, batch, relay_legacy, reply};
 use crate::aggregate::{Names, Selection, View};
 use crate::backends::Served;
@@ -39,18 +41,18 @@ use crate::session::Session;
 pub async fn answer(
     front: &Front,
     client: &Arc<Client>,
-    parts: Parts,
+    parts: &mut Parts,
+    said: &mut Said,
     body: &mut Incoming,
 ) -> Response<Body> {
-    let accepts = Accepts::of(&parts.headers);
     let answer = async {
         let selection = Selection::of_query(parts.uri.query().unwrap_or(""))?;
-        let principal = super::principal(&parts);
-        let Parts { method, uri, headers, mut extensions, .. } = parts;
-        let hop = extensions.remove::<Hop>();
+        let principal = super::principal(parts);
+        let hop = parts.extensions.remove::<Hop>();
         let names = Arc::new(front.names(&selection, &principal));
-        let inquiry =
-            Inquiry { front, client, selection, method, uri, headers, accepts, principal, names, hop };
+        let Parts { method, uri, headers, .. } = parts;
+        let (method, uri, headers) = (mem::take(method), mem::take(uri), mem::take(headers));
+        let inquiry = Inquiry { front, client, selection, method, uri, headers, said, principal, names, hop };
         inquiry.answer(body).await
     };
     answer.await.unwrap_or_else(|refusal| reply::refusal(&refusal))
@@ -64,7 +66,7 @@ pub struct Inquiry<'a> {
     pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
-    pub accepts: Accepts,
+    pub said: &'a Said,
     pub principal: Principal,
     pub names: Arc<Names>,
     /// Another node has handed it over.
@@ -73,10 +75,10 @@ pub struct Inquiry<'a> {
 
 impl Inquiry<'_> {
     async fn answer(self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
-        let bytes = read(self.front, &self.method, &self.headers, self.accepts, body).await?;
+        let bytes = read(self.front, &self.method, self.said, body).await?;
         self.hop.as_ref().map_or(Ok(()), |hop| hop.check_body(&bytes))?;
         let name = self.selection.to_string();
-        let named = self.front.named_session(&name, &self.principal, &self.headers, true);
+        let named = self.front.named_session(&name, &self.principal, self.said.session.first(), true);
         let class = classify(&self.inbound(&bytes, &named))?;
         if let Named::Kept(kept) = &named
             && is_of_session(&class)
@@ -92,7 +94,7 @@ impl Inquiry<'_> {
                 let message = message(bytes, envelope);
                 admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
                 let session = self.need(session)?;
-                Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
+                Ok(relay_legacy::relay(&session, message, self.said.accepts, &self.front.config).await)
             }
             Class::LegacyBatch => batch::relay(&self.need(session)?, &bytes, &self.front.config).await,
             Class::LegacyStream => self.stream(session),
@@ -108,8 +110,8 @@ impl Inquiry<'_> {
 
     /// A modern request to one of the backends, as if it had come to the backend's own endpoint.
     pub async fn leg(&self, served: Arc<Served>, headers: HeaderMap, request: McpMessage) -> Response<Body> {
-        let Self { front, client, principal, accepts, .. } = self;
-        endpoint::modern(front, served, client, principal, headers, *accepts, request).await
+        let Self { front, client, principal, said, .. } = self;
+        endpoint::modern(front, served, client, principal, headers, said.accepts, request).await
     }
 
     /// The answer of the node on which a session lives, if that is another one, and there.
@@ -131,12 +133,11 @@ impl Inquiry<'_> {
     }
 
     fn inbound<'b>(&'b self, body: &'b Bytes, named: &Named) -> Inbound<'b> {
-        let given = &self.headers;
         Inbound {
             method: http_method(&self.method),
-            protocol_version_header: headers::value(given, &headers::PROTOCOL_VERSION),
-            session_header: headers::value(given, &headers::SESSION_ID),
-            accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
+            protocol_version_header: self.said.version.text(),
+            session_header: self.said.session.text(),
+            accepts_event_stream: self.method == Method::GET && Accepts::names_events(&self.headers),
             session_revision: named.revision(),
             legacy_sse: false,
             body,
@@ -162,15 +163,13 @@ impl Inquiry<'_> {
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !headers::name_a_session(&self.headers) {
+        if self.said.session.first().is_none() {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)
     }
 
     fn legacy_headers(&self) -> LegacyHeaders<'_> {
-        let given = &self.headers;
-        let session = headers::value(given, &headers::SESSION_ID);
-        LegacyHeaders { protocol_version: headers::value(given, &headers::PROTOCOL_VERSION), session }
+        LegacyHeaders { protocol_version: self.said.version.text(), session: self.said.session.text() }
     }
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use http::{HeaderMap, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use omcp_mcp::refusal::Refusal;
 use tokio::time::{Instant, timeout_at};
 
+use super::arrived::Said;
 use super::config::FrontConfig;
 use super::passing::{Broken, Passing};
-use super::pieces::Pieces;
+use super::pieces::{Pieces, piece_here};
 use super::reply;
 use crate::upstream::Streamed;
 
@@ -27,12 +27,11 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 pub type Events = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
 /// What an answer consists of.
-#[expect(clippy::large_enum_variant, reason = "a box would cost every passed answer an allocation")]
 pub enum Body {
     /// All of it, or nothing.
     Whole(Pieces),
     /// The bytes of an upstream's answer, as they come.
-    Upstream(Passing<Streamed>),
+    Upstream(Box<Passing<Streamed>>),
     /// A stream that this node writes.
     Events(Events),
 }
@@ -71,7 +70,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
             Self::Whole(pieces) => Poll::Ready(pieces.pop().map(|piece| Ok(Frame::data(piece)))),
-            Self::Upstream(body) => Pin::new(body).poll_frame(context),
+            Self::Upstream(body) => Pin::new(&mut **body).poll_frame(context),
             Self::Events(events) => {
                 events.as_mut().poll_next(context).map(|item| item.map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -99,17 +98,20 @@ impl HttpBody for Body {
 ///
 /// # Errors
 /// 413 beyond `config.body_len_max`, 408 if it comes too slowly, 400 if the client breaks off.
-pub async fn read(headers: &HeaderMap, body: &mut Incoming, config: &FrontConfig) -> Result<Bytes, Refusal> {
+pub async fn read(said: &Said, body: &mut Incoming, config: &FrontConfig) -> Result<Bytes, Refusal> {
     let len_max = config.body_len_max;
-    if announced_len(headers).is_some_and(|len| len > len_max as u64) {
+    if said.len.is_some_and(|len| len > len_max as u64) {
         return Err(Refusal::body_too_large(len_max));
     }
     // A body that is already here needs no clock.
-    match poll_once(body).await.transpose()? {
-        Some(None) => Ok(Bytes::new()),
-        Some(Some(whole)) if body.is_end_stream() && whole.len() <= len_max => Ok(whole),
-        first => Box::pin(read_on(first.flatten().unwrap_or_default(), body, config)).await,
-    }
+    let first = match piece_here(body).await {
+        None => Bytes::new(),
+        Some(None) => return Ok(Bytes::new()),
+        Some(Some(Err(_))) => return Err(reply::body_broken()),
+        Some(Some(Ok(whole))) if body.is_end_stream() && whole.len() <= len_max => return Ok(whole),
+        Some(Some(Ok(first))) => first,
+    };
+    Box::pin(read_on(first, body, config)).await
 }
 
 /// Takes in what is left of a refused request, within bounds: a client that still writes when the
@@ -150,18 +152,6 @@ async fn read_on(first: Bytes, body: &mut Incoming, config: &FrontConfig) -> Res
     }
 }
 
-async fn poll_once(body: &mut Incoming) -> Option<Result<Option<Bytes>, Refusal>> {
-    std::future::poll_fn(|context| {
-        Poll::Ready(match Pin::new(&mut *body).poll_frame(context) {
-            Poll::Pending => None,
-            Poll::Ready(None) => Some(Ok(None)),
-            Poll::Ready(Some(Err(_))) => Some(Err(reply::body_broken())),
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok().map(|data| Ok(Some(data))),
-        })
-    })
-    .await
-}
-
 async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await;
@@ -175,8 +165,4 @@ async fn next_piece(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
             }
         }
     }
-}
-
-fn announced_len(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -55,7 +55,7 @@ pub async fn relay(
         Err(refused) => return reply::json(refused),
     };
     let id = message.id().map(Bytes::copy_from_slice).unwrap_or_default();
-    let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+    let endless = message.is_method(methods::SUBSCRIPTIONS_LISTEN);
     let mut attempt = 1;
     loop {
         let (lane, exchanged) = match begin(front, served, &principal, message.clone()).await {
@@ -126,7 +126,7 @@ pub fn owner(front: &Front, backend: &str, principal: &Principal, message: &McpM
 
 /// What is said of a call, or a task, whose node is gone. None if the request can be answered without.
 pub fn lost(message: &McpMessage) -> Option<Response<Body>> {
-    if message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
+    if message.is_method(methods::SUBSCRIPTIONS_LISTEN) {
         return None;
     }
     let about_task = methods::is_about_task(message.method().unwrap_or_default());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use omcp_core::McpMessage;
 use omcp_mcp::admit::{self, LegacyHeaders};
@@ -15,11 +15,12 @@ use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::Revision;
 use omcp_mcp::token::content::Kept;
 
+use super::arrived::{Headers, Said};
 use super::body::{self, Body};
 use super::forward::Forward;
 use super::handles::{Named, Opener, Renamed};
 use super::headers::{self, Accepts};
-use super::transparent::{Passage, View};
+use super::transparent::Passage;
 use super::{Front, batch, bridge_legacy, bridge_modern, relay_legacy, relay_modern, reopen, reply};
 use crate::backends::bridge::principal::Principal;
 use crate::backends::{Eras, Served};
@@ -35,26 +36,14 @@ pub async fn answer(
     front: &Front,
     served: Arc<Served>,
     client: &Arc<Client>,
-    parts: Parts,
+    parts: &mut Parts,
+    said: &mut Said,
     body: &mut Incoming,
 ) -> Response<Body> {
-    let accepts = Accepts::of(&parts.headers);
-    let principal = super::principal(&parts);
-    let Parts { method, headers, uri, mut extensions, .. } = parts;
-    let hop = extensions.remove::<Hop>();
-    let mut inquiry = Inquiry {
-        front,
-        served,
-        client,
-        method,
-        uri,
-        headers,
-        accepts,
-        principal,
-        hop,
-        renamed: None,
-        stranger: false,
-    };
+    let principal = super::principal(parts);
+    let hop = parts.extensions.remove::<Hop>();
+    let mut inquiry =
+        Inquiry { front, served, client, parts, said, principal, hop, renamed: None, stranger: false };
     inquiry.answer(body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
@@ -68,16 +57,17 @@ pub async fn modern(
     accepts: Accepts,
     request: McpMessage,
 ) -> Response<Body> {
+    let (mut parts, ()) = Request::new(()).into_parts();
     // Where a node that it is handed over to finds the backend.
-    let uri = Uri::try_from(format!("/mcp/{}", served.name())).unwrap_or_default();
+    parts.uri = Uri::try_from(format!("/mcp/{}", served.name())).unwrap_or_default();
+    (parts.method, parts.headers) = (Method::POST, headers);
+    let mut said = Said { accepts, ..Said::of(&parts.headers) };
     let mut inquiry = Inquiry {
         front,
         served,
         client,
-        method: Method::POST,
-        uri,
-        headers,
-        accepts,
+        parts: &mut parts,
+        said: &mut said,
         principal: principal.clone(),
         hop: None,
         renamed: None,
@@ -93,20 +83,19 @@ pub async fn modern(
 pub async fn read(
     front: &Front,
     method: &Method,
-    headers: &HeaderMap,
-    accepts: Accepts,
+    said: &Said,
     body: &mut Incoming,
 ) -> Result<Bytes, Refusal> {
     if *method != Method::POST {
         return Ok(Bytes::new());
     }
-    if !headers::is_json(headers) {
+    if !said.is_json {
         return Err(Refusal::unsupported_media_type());
     }
-    if !accepts.json && !accepts.events {
+    if !said.accepts.json && !said.accepts.events {
         return Err(Refusal::not_acceptable("Accept must include application/json or text/event-stream"));
     }
-    body::read(headers, body, &front.config).await
+    body::read(said, body, &front.config).await
 }
 
 /// One request on its way to a mode.
@@ -114,10 +103,8 @@ struct Inquiry<'a> {
     front: &'a Front,
     served: Arc<Served>,
     client: &'a Arc<Client>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    accepts: Accepts,
+    parts: &'a mut Parts,
+    said: &'a mut Said,
     principal: Principal,
     /// Another node has handed it over.
     hop: Option<Hop>,
@@ -129,7 +116,7 @@ struct Inquiry<'a> {
 
 impl Inquiry<'_> {
     async fn answer(&mut self, body: &mut Incoming) -> Result<Response<Body>, Refusal> {
-        let bytes = read(self.front, &self.method, &self.headers, self.accepts, body).await?;
+        let bytes = read(self.front, &self.parts.method, self.said, body).await?;
         // A body may take its time, and the definition it was meant for may be replaced meanwhile.
         if self.served.retired() {
             match self.front.served(self.served.name().as_str()) {
@@ -168,17 +155,19 @@ impl Inquiry<'_> {
     /// What the request names as its session. An HTTP server of the client's era has sessions of its own.
     fn named(&self) -> Named {
         let passes = self.served.upstream().is_some() && self.served.eras().is_some_and(|eras| eras.legacy);
-        self.front.named_session(self.served.name().as_str(), &self.principal, &self.headers, !passes)
+        self.front.named_session(
+            self.served.name().as_str(),
+            &self.principal,
+            self.said.session.first(),
+            !passes,
+        )
     }
 
-    /// The session, if it lives here. One of the HTTP server goes by the name that the server knows.
+    /// The session, if it lives here.
     fn session(&mut self, named: Named) -> Option<Arc<Session>> {
         match named {
             Named::Here(session) => return Some(session),
-            Named::Upstream(renamed) => {
-                self.headers.insert(&headers::SESSION_ID, renamed.theirs.clone());
-                self.renamed = Some(renamed);
-            }
+            Named::Upstream(renamed) => self.renamed = Some(renamed),
             Named::Unknown | Named::Kept(_) => self.stranger = true,
             Named::Nothing => {}
         }
@@ -208,7 +197,7 @@ impl Inquiry<'_> {
                 return Ok(Err(answer));
             }
         }
-        let text = headers::value(&self.headers, &headers::SESSION_ID).unwrap_or_default();
+        let text = self.said.session.text().unwrap_or_default();
         let opened = reopen::session(self.front, &self.served, self.opener(), text, kept).await;
         Ok(opened.map_err(|error| request.failed(&error)))
     }
@@ -218,9 +207,9 @@ impl Inquiry<'_> {
             front: self.front,
             backend: self.served.name().as_str(),
             principal: &self.principal,
-            method: &self.method,
-            uri: &self.uri,
-            headers: &self.headers,
+            method: &self.parts.method,
+            uri: &self.parts.uri,
+            headers: &self.parts.headers,
             body,
             call_max: self.served.call_max(),
         }
@@ -231,13 +220,13 @@ impl Inquiry<'_> {
     }
 
     fn inbound<'b>(&'b self, body: &'b [u8], named: &Named) -> Inbound<'b> {
-        let given = &self.headers;
-        let version = headers::value(given, &headers::PROTOCOL_VERSION);
+        let Parts { method, headers, .. } = &*self.parts;
+        let version = self.said.version.text();
         Inbound {
-            method: http_method(&self.method),
+            method: http_method(method),
             protocol_version_header: version,
-            session_header: headers::value(given, &headers::SESSION_ID),
-            accepts_event_stream: self.method == Method::GET && Accepts::names_events(given),
+            session_header: self.said.session.text(),
+            accepts_event_stream: *method == Method::GET && Accepts::names_events(headers),
             session_revision: self.session_revision(named, version),
             legacy_sse: false,
             body,
@@ -258,14 +247,14 @@ impl Inquiry<'_> {
 
     async fn modern(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
         // Of another era: it is ignored.
-        self.headers.remove(&headers::SESSION_ID);
-        let view = View(&self.headers);
+        self.forget_session();
+        let view = Headers { headers: &self.parts.headers, said: self.said };
         admit::admit_modern(message.envelope(), message.bytes(), &view, &MODERN)?;
         self.admitted(message).await
     }
 
     async fn admitted(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
-        if self.front.overload.refuses_streams() && message.method() == Some(methods::SUBSCRIPTIONS_LISTEN) {
+        if self.front.overload.refuses_streams() && message.is_method(methods::SUBSCRIPTIONS_LISTEN) {
             return Ok(reply::overloaded());
         }
         let eras = match self.eras().await {
@@ -280,7 +269,7 @@ impl Inquiry<'_> {
             return Ok(self.passage(&upstream).modern(&message).await);
         }
         self.check_params(&message)?;
-        Ok(relay_modern::relay(&self.served, &self.principal, message, self.accepts, self.front).await)
+        Ok(relay_modern::relay(&self.served, &self.principal, message, self.said.accepts, self.front).await)
     }
 
     /// The backend knows sessions only. A call that waits on another node goes on there.
@@ -292,7 +281,8 @@ impl Inquiry<'_> {
                 return answer;
             }
         }
-        bridge_modern::relay(self.front, &self.served, self.principal.clone(), message, self.accepts).await
+        bridge_modern::relay(self.front, &self.served, self.principal.clone(), message, self.said.accepts)
+            .await
     }
 
     /// A pipe sees no headers, so what they promise about the arguments is checked here.
@@ -308,14 +298,15 @@ impl Inquiry<'_> {
             return Ok(());
         };
         let arguments = envelope.arguments_range().map_or(&b"{}"[..], |range| &message.bytes()[range]);
-        admit::check_params(&wanted, arguments, &View(&self.headers)).map_err(|mut refusal| {
-            refusal.id = message.id().map(<[u8]>::to_vec);
-            refusal
-        })
+        admit::check_params(&wanted, arguments, &Headers { headers: &self.parts.headers, said: self.said })
+            .map_err(|mut refusal| {
+                refusal.id = message.id().map(<[u8]>::to_vec);
+                refusal
+            })
     }
 
     async fn initialize(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
-        self.headers.remove(&headers::SESSION_ID);
+        self.forget_session();
         (self.renamed, self.stranger) = (None, false);
         let eras = match self.eras().await {
             Err(error) => return Ok(self.failed(&message, &error)),
@@ -342,7 +333,7 @@ impl Inquiry<'_> {
             return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
         }
         let session = self.need(session)?;
-        Ok(relay_legacy::relay(&session, message, self.accepts, &self.front.config).await)
+        Ok(relay_legacy::relay(&session, message, self.said.accepts, &self.front.config).await)
     }
 
     async fn batch(
@@ -359,7 +350,7 @@ impl Inquiry<'_> {
     }
 
     async fn stream(&mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
-        admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.headers))?;
+        admit::admit_legacy_stream(&self.legacy_headers(), Accepts::names_events(&self.parts.headers))?;
         if self.front.overload.refuses_streams() {
             return Ok(reply::overloaded());
         }
@@ -368,7 +359,7 @@ impl Inquiry<'_> {
             return Ok(self.passage(&upstream).legacy(None, Bytes::new()).await);
         }
         let session = self.need(session)?;
-        relay_legacy::listen(&session, &self.headers, self.front)
+        relay_legacy::listen(&session, &self.parts.headers, self.front)
     }
 
     async fn delete(&mut self, session: Option<Arc<Session>>) -> Result<Response<Body>, Refusal> {
@@ -385,6 +376,12 @@ impl Inquiry<'_> {
         Ok(reply::empty(StatusCode::OK))
     }
 
+    fn forget_session(&mut self) {
+        if self.said.session.forget() {
+            self.parts.headers.remove(&headers::SESSION_ID);
+        }
+    }
+
     /// Waits until it is known whose session it is that this node does not hold: the backend's own, or one of a
     /// bridge that ended with an earlier life of the node. If the backend does not answer, that is told later.
     async fn settle(&self, session: Option<&Session>) {
@@ -396,7 +393,7 @@ impl Inquiry<'_> {
     /// # Errors
     /// 400 if no session is named, 404 if it is none of ours: the client then initializes again.
     fn need(&self, session: Option<Arc<Session>>) -> Result<Arc<Session>, Refusal> {
-        if !headers::name_a_session(&self.headers) {
+        if self.said.session.first().is_none() {
             return Err(Refusal::session_required());
         }
         session.ok_or_else(Refusal::session_not_found)
@@ -410,17 +407,14 @@ impl Inquiry<'_> {
     }
 
     fn passage<'b>(&'b mut self, upstream: &'b Upstream) -> Passage<'b> {
-        let headers = std::mem::take(&mut self.headers);
-        let (method, renamed, principal) = (self.method.clone(), self.renamed.take(), &self.principal);
-        Passage { served: &self.served, upstream, method, headers, front: self.front, principal, renamed }
+        let Self { served, front, parts, said, principal, renamed, .. } = self;
+        Passage { served, upstream, parts, said, front, principal, renamed: renamed.as_ref() }
     }
 
     /// An HTTP server may do without sessions; whether it does is its own affair.
     fn legacy_headers(&self) -> LegacyHeaders<'_> {
-        let given = &self.headers;
-        let session = headers::value(given, &headers::SESSION_ID);
-        let session = session.or(self.passes().map(|_| "none"));
-        LegacyHeaders { protocol_version: headers::value(given, &headers::PROTOCOL_VERSION), session }
+        let session = self.said.session.text().or_else(|| self.passes().map(|_| "none"));
+        LegacyHeaders { protocol_version: self.said.version.text(), session }
     }
 
     async fn eras(&self) -> Result<Eras, omcp_core::GatewayError> {

@@ -61,7 +61,7 @@ impl Forward<'_> {
             return Some(events::COME_BACK);
         }
         let message = McpMessage::parse(self.body.clone()).ok()?;
-        let listens = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+        let listens = message.is_method(methods::SUBSCRIPTIONS_LISTEN);
         message.id().filter(|_| listens).map(events::subscription_completed)
     }
 
@@ -96,5 +96,5 @@ fn pass(answer: Response<Streamed>, end: impl FnOnce() -> Option<Bytes>, front: 
         let events = passing::until_stopped(passing, front.stopping.subscribe(), end);
         return Response::from_parts(head, Body::Events(events));
     }
-    Response::from_parts(head, Body::Upstream(passing))
+    Response::from_parts(head, Body::Upstream(passing.into()))
 }

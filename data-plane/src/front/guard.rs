@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::{Either, Ready, ready};
-use http::header::{HOST, ORIGIN};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::service::Service;
 use omcp_mcp::refusal::Refusal;
 
+use super::arrived::{Field, Said};
 use super::body::Body;
 use super::config::FrontConfig;
 use super::reply;
@@ -31,13 +31,15 @@ impl Trust {
         }
     }
 
-    fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-        if !self.host_is_fine(uri, headers) {
+    /// # Errors
+    /// The answer to what may not pass.
+    pub fn check(&self, uri: &Uri, said: &Said) -> Result<(), Refusal> {
+        if !self.host_is_fine(uri, &said.host) {
             return Err(Refusal::forbidden(
                 "this Host is not served here; start the node with --allow-host to add it",
             ));
         }
-        if !self.origin_is_fine(headers) {
+        if !self.origin_is_fine(&said.origin) {
             return Err(Refusal::forbidden(
                 "this Origin may not call; start the node with --allow-origin to add it",
             ));
@@ -45,12 +47,11 @@ impl Trust {
         Ok(())
     }
 
-    fn host_is_fine(&self, uri: &Uri, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(HOST).iter();
-        let host = match (given.next(), given.next()) {
-            (Some(host), None) => host.to_str().ok(),
-            (None, _) => uri.authority().map(|authority| authority.as_str()),
-            (Some(_), Some(_)) => None,
+    fn host_is_fine(&self, uri: &Uri, host: &Field) -> bool {
+        let host = match host.first() {
+            Some(_) if host.is_repeated => None,
+            Some(host) => host.to_str().ok(),
+            None => uri.authority().map(|authority| authority.as_str()),
         };
         let Some(host) = host.map(without_port) else {
             return false;
@@ -62,17 +63,15 @@ impl Trust {
             || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 
-    fn origin_is_fine(&self, headers: &HeaderMap) -> bool {
-        headers.get_all(ORIGIN).iter().all(|origin| {
-            let Ok(origin) = origin.to_str() else { return false };
-            let own = self.loopback && web_host(origin).is_some_and(is_loopback);
-            own || self.origins.contains(&canonical(origin))
-        })
+    fn origin_is_fine(&self, origin: &Field) -> bool {
+        origin.first().is_none_or(|given| !origin.is_repeated && self.allows_origin(given))
     }
 
-    /// Whether a browser at this origin may call: for the answer to a preflight.
-    pub fn allows_origin(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ORIGIN) && self.origin_is_fine(headers)
+    /// Whether a browser at this origin may call.
+    pub fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        let Ok(origin) = origin.to_str() else { return false };
+        let own = self.loopback && web_host(origin).is_some_and(is_loopback);
+        own || self.origins.contains(&canonical(origin))
     }
 }
 
@@ -94,7 +93,8 @@ fn web_host(origin: &str) -> Option<&str> {
 }
 
 fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
+    let colon = memchr::memrchr(b':', authority.as_bytes());
+    match colon.map(|at| (&authority[..at], &authority[at + 1..])) {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => host,
         _ => authority,
     }
@@ -125,7 +125,7 @@ where
     type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        match self.trust.check(request.uri(), request.headers()) {
+        match self.trust.check(request.uri(), &Said::of(request.headers())) {
             Ok(()) => Either::Left(self.inner.call(request)),
             Err(refusal) => Either::Right(ready(Ok(reply::refusal(&refusal)))),
         }
@@ -134,6 +134,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+    use http::header::{HOST, ORIGIN};
+
     use super::*;
 
     fn trust(listen: &str, hosts: &[&str], origins: &[&str]) -> Trust {
@@ -154,7 +157,7 @@ mod tests {
         for value in origin {
             headers.append(ORIGIN, value.parse().unwrap());
         }
-        trust.check(&Uri::from_static("/mcp/a"), &headers).is_ok()
+        trust.check(&Uri::from_static("/mcp/a"), &Said::of(&headers)).is_ok()
     }
 
     #[test]
@@ -188,6 +191,7 @@ mod tests {
         ] {
             assert!(!check(&local, &["localhost"], &[origin]), "{origin}");
         }
+        assert!(!check(&local, &["localhost"], &["http://localhost", "http://localhost"]), "two Origins");
         let public = trust("10.0.0.1:4180", &["gw.example"], &[]);
         assert!(check(&public, &["gw.example:4180"], &[]));
         assert!(

@@ -11,7 +11,7 @@ use omcp_mcp::revision::Revision;
 use omcp_mcp::token::content::{self, Kept, NodeTag};
 use omcp_mcp::token::{Binding, Purpose};
 
-use super::{Front, headers};
+use super::Front;
 use crate::aggregate::handles::Handles;
 use crate::aggregate::{Names, Selection};
 use crate::backends::Served;
@@ -146,10 +146,10 @@ impl Front {
         &self,
         endpoint: &str,
         principal: &Principal,
-        given: &http::HeaderMap,
+        given: Option<&HeaderValue>,
         kept_here: bool,
     ) -> Named {
-        let Some(given) = headers::first(given, &headers::SESSION_ID) else { return Named::Nothing };
+        let Some(given) = given else { return Named::Nothing };
         let Ok(id) = given.to_str() else { return Named::Unknown };
         // What lives here is found by its name, and nothing has to be opened.
         if kept_here && let Some(session) = self.sessions.get(id, endpoint, principal) {

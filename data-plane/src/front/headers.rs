@@ -1,35 +1,21 @@
 //! What a client's header fields say.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, HeaderName, HeaderValue};
+
+use crate::fields;
 
 // Names that are made once: looking a field up by its text spells the name out every time.
 pub static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-pub static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-pub static METHOD: HeaderName = HeaderName::from_static("mcp-method");
 pub static NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What nearly every client accepts.
 const USUAL: &str = "application/json, text/event-stream";
 
-/// The first value of a header. A request has few fields: looking at their names is cheaper than hashing one.
-pub fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    headers.iter().find_map(|(field, value)| (field == name).then_some(value))
-}
-
 /// The first value of a header, if it is visible ASCII.
 pub fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    first(headers, name)?.to_str().ok()
-}
-
-pub fn name_a_session(headers: &HeaderMap) -> bool {
-    first(headers, &SESSION_ID).is_some()
-}
-
-/// A name that the rules of admission ask for, if it is one of the usual ones.
-pub fn known(name: &str) -> Option<&'static HeaderName> {
-    [&PROTOCOL_VERSION, &METHOD, &NAME].into_iter().find(|known| known.as_str() == name)
+    fields::first(headers, name)?.to_str().ok()
 }
 
 /// Which kinds of answer a client takes. No Accept, `*/*` and either of the two are all fine.
@@ -41,14 +27,17 @@ pub struct Accepts {
     pub prefers_events: bool,
 }
 
+impl Default for Accepts {
+    fn default() -> Self {
+        Self { json: true, events: true, prefers_events: false }
+    }
+}
+
 impl Accepts {
     pub fn of(headers: &HeaderMap) -> Self {
-        if headers.get(ACCEPT).is_some_and(|value| value == USUAL) {
-            return Self { json: true, events: true, prefers_events: false };
-        }
-        let mut given = headers.get_all(ACCEPT).iter().peekable();
-        if given.peek().is_none() {
-            return Self { json: true, events: true, prefers_events: false };
+        let mut given = fields::all(headers, &ACCEPT).peekable();
+        if given.peek().is_none_or(|first| *first == USUAL) {
+            return Self::default();
         }
         let mut accepts = Self { json: false, events: false, prefers_events: false };
         for range in given.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
@@ -79,9 +68,9 @@ fn is_unwanted(range: &str) -> bool {
     weight.is_some_and(|weight| weight.trim_matches(['0', '.', ' ']).is_empty())
 }
 
-/// Whether the body is declared to be JSON.
-pub fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+/// Whether this type of a body is JSON.
+pub fn is_json(kind: &HeaderValue) -> bool {
+    let kind = kind.to_str().unwrap_or("");
     kind == "application/json"
         || kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

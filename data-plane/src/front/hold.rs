@@ -1,14 +1,16 @@
-//! [`hold`]: the answer of a backend, whole before its client hears of it, as far as that is sensible.
+//! [`begin`]: an answer that is here already is whole, any other is watched on its way. [`hold`]: an answer that is
+//! whole before its client hears of it, as far as that is sensible.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use omcp_core::{ErrorKind, GatewayError};
 
-use super::passing::{Broken, Passing};
-use super::pieces::Pieces;
+use super::passing::{Broken, Passing, Silence};
+use super::pieces::{Pieces, piece_here};
 
 /// Largest answer that is held, bytes; as large as a line of a pipe.
 const HELD_LEN_MAX: usize = 16 * 1024 * 1024;
@@ -16,29 +18,68 @@ const HELD_LEN_MAX: usize = 16 * 1024 * 1024;
 /// What came of it.
 pub enum Held<B> {
     Whole(Pieces),
-    /// It is longer than what is held, and goes on as it comes.
-    Long(Passing<B>),
+    /// There is more to come.
+    Rest(Box<Passing<B>>),
 }
 
-/// Reads an answer to its end. `look_at` sees each piece as it comes.
+/// Looks at what of an answer is here; the rest may be silent for so long.
+///
+/// # Errors
+/// The backend has broken off.
+pub async fn begin<B>(mut body: B, silence: Duration) -> Result<Held<B>, GatewayError>
+where
+    B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
+{
+    let first = match piece_here(&mut body).await {
+        None => return Ok(Held::Rest(Passing::new(body, Silence::GiveUp(silence)).into())),
+        Some(None) => return Ok(Held::Whole(Pieces::default())),
+        Some(Some(first)) => first.map_err(|error| broken(Broken::Upstream(error)))?,
+    };
+    if body.is_end_stream() {
+        return Ok(Held::Whole(first.into()));
+    }
+    let rest = Passing::new(body, Silence::GiveUp(silence));
+    Ok(Held::Rest(rest.behind(first.into()).into()))
+}
+
+/// Reads an answer to its end, unless it is too long. `look_at` sees each piece as it comes.
 ///
 /// # Errors
 /// The backend breaks off, or is silent for too long.
-pub async fn hold<B>(mut passing: Passing<B>, mut look_at: impl FnMut(&[u8])) -> Result<Held<B>, GatewayError>
+pub async fn hold<B>(
+    body: B,
+    silence: Duration,
+    mut look_at: impl FnMut(&[u8]),
+) -> Result<Held<B>, GatewayError>
+where
+    B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
+{
+    let is_long = body.size_hint().lower() > HELD_LEN_MAX as u64;
+    match begin(body, silence).await? {
+        Held::Whole(pieces) => {
+            pieces.iter().for_each(|piece| look_at(piece));
+            Ok(Held::Whole(pieces))
+        }
+        Held::Rest(passing) if !is_long => Box::pin(hold_on(passing, look_at)).await,
+        long => Ok(long),
+    }
+}
+
+async fn hold_on<B>(
+    mut passing: Box<Passing<B>>,
+    mut look_at: impl FnMut(&[u8]),
+) -> Result<Held<B>, GatewayError>
 where
     B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
 {
     let mut pieces = Pieces::default();
-    if passing.size_hint().lower() > HELD_LEN_MAX as u64 {
-        return Ok(Held::Long(passing));
-    }
     while !passing.is_end_stream() {
-        let Some(frame) = poll_fn(|context| Pin::new(&mut passing).poll_frame(context)).await else { break };
+        let Some(frame) = poll_fn(|context| Pin::new(&mut *passing).poll_frame(context)).await else { break };
         let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
         look_at(&piece);
         pieces.push(piece);
         if pieces.len() > HELD_LEN_MAX {
-            return Ok(Held::Long(passing.behind(pieces)));
+            return Ok(Held::Rest(passing.behind(pieces).into()));
         }
     }
     Ok(Held::Whole(pieces))
@@ -59,16 +100,31 @@ mod tests {
 
     use futures_util::stream;
     use http_body::Frame;
-    use http_body_util::{BodyExt, StreamBody};
+    use http_body_util::{BodyExt, Full, StreamBody};
 
     use super::*;
-    use crate::front::passing::Silence;
 
     const WAIT: Duration = Duration::from_secs(5);
 
-    fn passing(pieces: Vec<Bytes>) -> Passing<impl HttpBody<Data = Bytes, Error = std::io::Error> + Unpin> {
+    fn body(pieces: Vec<Bytes>) -> impl HttpBody<Data = Bytes, Error = std::io::Error> + Unpin {
         let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
-        Passing::new(StreamBody::new(stream::iter(frames)), Silence::GiveUp(WAIT))
+        StreamBody::new(stream::iter(frames))
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_here_is_whole_and_another_goes_on_from_its_start() {
+        for whole in ["", "{}"] {
+            let begun = begin(Full::new(Bytes::from_static(whole.as_bytes())), WAIT).await.unwrap();
+            let Held::Whole(pieces) = begun else { panic!("it is here") };
+            assert_eq!(pieces.into_bytes(), whole);
+        }
+        let Held::Rest(rest) = begin(body(vec!["{".into(), "}".into()]), WAIT).await.unwrap() else {
+            panic!("there may be more")
+        };
+        assert_eq!(rest.collect().await.unwrap().to_bytes(), "{}");
+        let broken = stream::iter([Err::<Frame<Bytes>, _>(std::io::Error::other("gone"))]);
+        let error = begin(StreamBody::new(broken), WAIT).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Closed);
     }
 
     #[tokio::test]
@@ -77,7 +133,7 @@ mod tests {
             let all = pieces.concat();
             let pieces = pieces.iter().map(|piece| Bytes::from_static(piece.as_bytes())).collect();
             let mut seen = Vec::new();
-            let held = hold(passing(pieces), |piece| seen.extend_from_slice(piece)).await.unwrap();
+            let held = hold(body(pieces), WAIT, |piece| seen.extend_from_slice(piece)).await.unwrap();
             let Held::Whole(whole) = held else { panic!("it is short") };
             assert_eq!(whole.into_bytes(), all);
             assert_eq!(seen, all.as_bytes());
@@ -88,7 +144,9 @@ mod tests {
     async fn what_is_too_long_goes_on_unchanged() {
         let pieces = vec![Bytes::from(vec![b'a'; HELD_LEN_MAX]), "b".into(), "c".into()];
         let all = pieces.concat();
-        let Held::Long(rest) = hold(passing(pieces), |_| {}).await.unwrap() else { panic!("it is too long") };
+        let Held::Rest(rest) = hold(body(pieces), WAIT, |_| {}).await.unwrap() else {
+            panic!("it is too long")
+        };
         assert!(!rest.is_end_stream());
         assert!(rest.collect().await.unwrap().to_bytes() == all);
     }
@@ -96,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_stops_is_an_error() {
         let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        let error = hold(Passing::new(body, Silence::GiveUp(WAIT)), |_| {}).await.err().unwrap();
+        let error = hold(body, WAIT, |_| {}).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.chain().contains("5000 ms"), "{}", error.chain());
     }

@@ -12,10 +12,11 @@
 //! - [`handles`], [`renamings`], [`forward`], [`reopen`]: what clients carry, requests that another node has to
 //!   answer, and sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
-//! - [`body`], [`headers`], [`events`], [`reply`]: what these are made of
+//! - [`arrived`], [`body`], [`headers`], [`events`], [`reply`]: what these are made of
 //! - [`server`]: the accept loop ([`stall`], [`overload`])
 
 pub mod aggregate;
+pub mod arrived;
 pub mod batch;
 pub mod body;
 pub mod bridge_legacy;
@@ -54,12 +55,10 @@ use std::sync::Arc;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue,
-    ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue, VARY,
 };
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, Response, StatusCode};
 
 use tokio::sync::watch;
 
@@ -72,6 +71,7 @@ use crate::members::hop::Hop;
 use crate::session::Sessions;
 use omcp_mcp::refusal::Refusal;
 
+use arrived::{Arrived, Said};
 use body::Body;
 use config::FrontConfig;
 use guard::Trust;
@@ -127,34 +127,33 @@ impl Front {
     }
 
     /// Answers one request that passed the guard.
-    pub async fn answer(&self, request: Request<Incoming>, client: &Arc<Client>) -> Response<Body> {
-        let (parts, mut body) = request.into_parts();
+    pub async fn answer(&self, mut request: Box<Arrived>, client: &Arc<Client>) -> Response<Body> {
+        let Arrived { parts, said, body } = &mut *request;
         if parts.method == Method::OPTIONS {
-            return preflight(&self.trust, &parts.headers);
+            return preflight(&self.trust, said, &parts.headers);
         }
-        let origin = parts.headers.get(ORIGIN).cloned();
         let mut response = match Route::of(parts.uri.path()) {
-            Route::Aggregate => Box::pin(aggregate::answer(self, client, parts, &mut body)).await,
+            Route::Aggregate => Box::pin(aggregate::answer(self, client, parts, said, body)).await,
             Route::Mcp(name) => match self.served(name) {
-                Some(served) => endpoint::answer(self, served, client, parts, &mut body).await,
+                Some(served) => endpoint::answer(self, served, client, parts, said, body).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
             Route::SseAggregate if parts.method == Method::POST => {
-                Box::pin(sse_client::post(self, None, &parts, &mut body)).await
+                Box::pin(sse_client::post(self, None, parts, said, body)).await
             }
-            Route::SseAggregate => self.sse_aggregate(client, &parts),
+            Route::SseAggregate => self.sse_aggregate(client, parts),
             Route::Sse(name) => match self.table.get(name) {
-                Some(served) => Box::pin(self.sse_client(&served, client, &parts)).await,
+                Some(served) => Box::pin(self.sse_client(&served, client, parts)).await,
                 None => reply::unknown_path(parts.uri.path()),
             },
-            Route::SseMessage(name) => Box::pin(sse_client::post(self, Some(name), &parts, &mut body)).await,
+            Route::SseMessage(name) => Box::pin(sse_client::post(self, Some(name), parts, said, body)).await,
             Route::Unknown => reply::unknown_path(parts.uri.path()),
         };
         // Who is too slow is not waited for once more.
         if response.status().is_client_error() && response.status() != StatusCode::REQUEST_TIMEOUT {
-            Box::pin(body::discard(&mut body)).await;
+            Box::pin(body::discard(body)).await;
         }
-        if let Some(origin) = origin {
+        if let Some(origin) = said.origin.first() {
             allow_origin(origin, &mut response);
         }
         response
@@ -206,20 +205,20 @@ pub(crate) fn random_id() -> String {
 }
 
 /// The origin was checked by the guard; a browser wants to read so.
-fn allow_origin(origin: HeaderValue, response: &mut Response<Body>) {
+fn allow_origin(origin: &HeaderValue, response: &mut Response<Body>) {
     let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     let exposed = HeaderValue::from_static("Mcp-Session-Id, WWW-Authenticate");
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }
 
-fn preflight(trust: &Trust, request: &HeaderMap) -> Response<Body> {
-    let Some(origin) = request.get(ORIGIN).filter(|_| trust.allows_origin(request)) else {
+fn preflight(trust: &Trust, said: &Said, request: &HeaderMap) -> Response<Body> {
+    let Some(origin) = said.origin.first().filter(|origin| trust.allows_origin(origin)) else {
         return reply::method_not_allowed("POST, GET, DELETE");
     };
     let mut response = reply::empty(StatusCode::NO_CONTENT);
-    allow_origin(origin.clone(), &mut response);
+    allow_origin(origin, &mut response);
     let headers = response.headers_mut();
     let methods = HeaderValue::from_static("POST, GET, DELETE, OPTIONS");
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);

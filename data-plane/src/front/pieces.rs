@@ -1,8 +1,12 @@
 //! [`Pieces`]: bytes as they came, and not copied together.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::Bytes;
+use http_body::Body as HttpBody;
 
 /// In their order; mostly one.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -26,6 +30,10 @@ impl Pieces {
         } else if !piece.is_empty() {
             self.more.push_back(piece);
         }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.first).chain(&self.more)
     }
 
     /// All together, bytes.
@@ -53,6 +61,22 @@ impl Pieces {
         self.more.iter().for_each(|piece| whole.extend_from_slice(piece));
         whole.into()
     }
+}
+
+/// The next piece of a body, if it is here already; none inside at its end.
+pub async fn piece_here<B>(body: &mut B) -> Option<Option<Result<Bytes, B::Error>>>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    poll_fn(|context| {
+        Poll::Ready(match Pin::new(&mut *body).poll_frame(context) {
+            Poll::Pending => None,
+            Poll::Ready(None) => Some(None),
+            Poll::Ready(Some(Err(error))) => Some(Some(Err(error))),
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok().map(|data| Some(Ok(data))),
+        })
+    })
+    .await
 }
 
 #[cfg(test)]

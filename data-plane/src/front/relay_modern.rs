@@ -71,7 +71,7 @@ fn start(served: &Arc<Served>, lane: Lane, message: &McpMessage) -> Result<Optio
     };
     let inbox = Inbox::new();
     let minted = lane.mint();
-    let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+    let endless = message.is_method(methods::SUBSCRIPTIONS_LISTEN);
     let timeout = (!endless).then(|| served.runtime().call_timeout());
     lane.call(minted, Labels::replace(message, minted), inbox.clone(), CallTraits::of(message, timeout))?;
     let logs = message.envelope().log_level(message.bytes()).is_some();
@@ -132,7 +132,7 @@ impl Call {
     }
 
     fn is_unwanted(&self, message: &McpMessage) -> bool {
-        !self.logs && message.method() == Some(methods::MESSAGE)
+        !self.logs && message.is_method(methods::MESSAGE)
     }
 
     fn whole(self, last: Event, handles: &ServerHandles) -> Response<Body> {
@@ -153,7 +153,7 @@ impl Call {
         let Self { backend, labels, inbox, logs, endless, guard } = self;
         let completed = endless.then(|| events::subscription_completed(labels.id()));
         let translate = move |event| match event {
-            Event::Message(message) if !logs && message.method() == Some(methods::MESSAGE) => None,
+            Event::Message(message) if !logs && message.is_method(methods::MESSAGE) => None,
             Event::Message(message) => {
                 handles.seal_news(message).map(|message| labels.restore_notification(&message))
             }

@@ -19,6 +19,13 @@ pub enum Route<'a> {
 
 impl<'a> Route<'a> {
     pub fn of(path: &'a str) -> Self {
+        // The usual one first.
+        if let Some(name) = path.strip_prefix("/mcp/")
+            && !name.is_empty()
+            && memchr::memchr(b'/', name.as_bytes()).is_none()
+        {
+            return Self::Mcp(name);
+        }
         let mut parts = path.strip_prefix('/').unwrap_or(path).splitn(3, '/');
         match (parts.next(), parts.next().filter(|name| !name.is_empty()), parts.next()) {
             (Some("mcp"), None, None) => Self::Aggregate,

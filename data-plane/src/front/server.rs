@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, ready};
+use futures_util::future::ready;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -18,16 +18,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::arrived::Arrived;
 use super::body::Body;
 use super::config::FrontConfig;
-use super::guard::{Guard, Trust};
+use super::guard::Trust;
 use super::stall::Stalling;
 use super::{Front, reply};
 use crate::acceptor::Acceptor;
 use crate::alarm::Alarms;
 use crate::backends::Table;
 use crate::clients::{Client, Clients, Held, Holding};
+use crate::members::hop::Hop;
 use crate::members::{Members, hop};
+use omcp_mcp::refusal::Refusal;
 
 /// Serves MCP on `listener` until `shutdown` turns true; then lets requests finish for
 /// `config.drain_timeout` and ends all sessions.
@@ -42,13 +45,13 @@ pub async fn serve(
     mut shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let trust = Arc::new(Trust::new(&config, listener.local_addr()?));
-    let front = Arc::new(Front::new(table, config, trust.clone(), members));
+    let front = Arc::new(Front::new(table, config, trust, members));
     let graceful = GracefulShutdown::new();
     // Dropped at the end, which cuts what is still open.
     let mut connections = JoinSet::new();
     let mut acceptor = Acceptor::new("MCP", listener);
     tokio::select! {
-        () = accept(&mut acceptor, &front, &trust, &graceful, &mut connections) => {}
+        () = accept(&mut acceptor, &front, &graceful, &mut connections) => {}
         () = front.sessions.sweep() => {}
         () = front.overload.watch() => {}
         _ = shutdown.wait_for(|stop| *stop) => {}
@@ -72,7 +75,6 @@ async fn drain(front: &Front, graceful: GracefulShutdown) {
 async fn accept(
     acceptor: &mut Acceptor,
     front: &Arc<Front>,
-    trust: &Arc<Trust>,
     graceful: &GracefulShutdown,
     connections: &mut JoinSet<()>,
 ) {
@@ -93,8 +95,7 @@ async fn accept(
             tracing::debug!(%address, "a connection is refused: its address has as many as it may");
             continue;
         };
-        let inner = Answer { front: front.clone(), client, held: Mutex::new(Some(held)) };
-        let service = Arc::new(Entrance { guard: Guard { trust: trust.clone(), inner } });
+        let service = Arc::new(Entrance { front: front.clone(), client, held: Mutex::new(Some(held)) });
         let connection = connection(stream, &front.config, &http, service, graceful);
         connections.spawn(async move {
             connection.await;
@@ -141,57 +142,21 @@ fn protocol(config: &FrontConfig) -> auto::Builder<TokioExecutor> {
 /// What every connection talks to.
 type Door = Arc<Entrance>;
 
-/// Tells requests of clients, which pass the guard, from those that another node hands over: there the guard
+/// Tells requests of clients, which the guard looks at, from those that another node hands over: there the guard
 /// has seen them, and no limit of a client counts.
 struct Entrance {
-    guard: Guard<Answer>,
-}
-
-impl Service<Request<Incoming>> for Entrance {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = <Guard<Answer> as Service<Request<Incoming>>>::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let answer = &self.guard.inner;
-        match answer.front.members.hop(request.method(), request.uri(), request.headers()) {
-            None => self.guard.call(request),
-            Some(Err(refusal)) => Either::Right(ready(Ok(reply::refusal(&refusal)))),
-            Some(Ok(hop)) => {
-                answer.is_of_a_node();
-                request.headers_mut().remove(&hop::HEADER);
-                request.extensions_mut().insert(hop);
-                Either::Left(answer.hand_over(request))
-            }
-        }
-    }
-}
-
-/// [`Front::answer`] as a service of one connection.
-struct Answer {
     front: Arc<Front>,
     client: Arc<Client>,
     /// The connection, as long as it is a client's.
     held: Mutex<Option<Held>>,
 }
 
-impl Answer {
-    fn is_of_a_node(&self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-
-    fn hand_over(&self, request: Request<Incoming>) -> <Self as Service<Request<Incoming>>>::Future {
-        let (front, client) = (self.front.clone(), self.client.clone());
-        Box::pin(async move { Ok(front.answer(request, &client).await) })
-    }
-}
-
-impl Service<Request<Incoming>> for Answer {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+impl Entrance {
+    /// The request of a client.
+    fn answer(&self, request: Box<Arrived>) -> Answer {
+        if let Err(refusal) = self.front.trust.check(&request.parts.uri, &request.said) {
+            return refused(&refusal);
+        }
         let (front, client) = (self.front.clone(), self.client.clone());
         Box::pin(async move {
             let Some(_call) = client.hold(Holding::Call) else {
@@ -200,6 +165,38 @@ impl Service<Request<Incoming>> for Answer {
             Ok(held(front.answer(request, &client).await, &client))
         })
     }
+
+    /// One that another node hands over.
+    fn hand_over(&self, mut request: Box<Arrived>, hop: Hop) -> Answer {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        request.parts.headers.remove(&hop::HEADER);
+        request.parts.extensions.insert(hop);
+        let (front, client) = (self.front.clone(), self.client.clone());
+        Box::pin(async move { Ok(front.answer(request, &client).await) })
+    }
+}
+
+/// An answer to come.
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+impl Service<Request<Incoming>> for Entrance {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let request = Arrived::new(request);
+        let Some(mark) = request.said.hop.first() else { return self.answer(request) };
+        match self.front.members.hop(&request.parts.method, &request.parts.uri, mark) {
+            Ok(hop) => self.hand_over(request, hop),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+}
+
+#[cold]
+fn refused(refusal: &Refusal) -> Answer {
+    Box::pin(ready(Ok(reply::refusal(refusal))))
 }
 
 /// Counts a stream of the client until it ends.

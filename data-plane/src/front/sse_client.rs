@@ -17,9 +17,10 @@ use omcp_mcp::methods;
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::revision::{Era, Revision};
 
+use super::arrived::Said;
 use super::body::{self, Body};
 use super::forward::Forward;
-use super::{Front, bridge_legacy, headers, random_id, relay_legacy, reply};
+use super::{Front, bridge_legacy, random_id, relay_legacy, reply};
 use crate::aggregate::Selection;
 use crate::aggregate::session::AggregateSession;
 use crate::backends::bridge::principal::Principal;
@@ -152,15 +153,17 @@ pub async fn post(
     front: &Front,
     backend: Option<&str>,
     parts: &Parts,
+    said: &Said,
     body: &mut Incoming,
 ) -> Response<Body> {
-    receive(front, backend, parts, body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
+    receive(front, backend, parts, said, body).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
 async fn receive(
     front: &Front,
     backend: Option<&str>,
     parts: &Parts,
+    said: &Said,
     body: &mut Incoming,
 ) -> Result<Response<Body>, Refusal> {
     if parts.method != Method::POST {
@@ -177,10 +180,10 @@ async fn receive(
     if client.is_none() && owner.is_none() {
         return Err(Refusal::session_not_found());
     }
-    if !headers::is_json(&parts.headers) {
+    if !said.is_json {
         return Err(Refusal::unsupported_media_type());
     }
-    let bytes = body::read(&parts.headers, body, &front.config).await?;
+    let bytes = body::read(said, body, &front.config).await?;
     hop.map_or(Ok(()), |hop| hop.check_body(&bytes))?;
     if let Some(owner) = owner {
         let request = Forward {
@@ -223,7 +226,7 @@ impl Client {
 
     /// What belongs to no call has nowhere else to go than this one stream.
     fn listens(&self, message: &McpMessage) {
-        if message.method() == Some(methods::INITIALIZED) {
+        if message.is_method(methods::INITIALIZED) {
             self.link.listens();
         }
     }
@@ -235,7 +238,7 @@ impl Client {
     fn take(&self, message: McpMessage) {
         match message.envelope().kind() {
             Kind::Request => self.request(&message),
-            Kind::Notification if message.method() == Some(methods::CANCELLED) => self.cancel(&message),
+            Kind::Notification if message.is_method(methods::CANCELLED) => self.cancel(&message),
             // Their server has been told what it is to know, and asks nothing.
             _ if self.shared.is_some() => {}
             _ => {

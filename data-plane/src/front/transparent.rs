@@ -3,31 +3,32 @@
 
 mod carried;
 
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE,
-    DATE, HOST, HeaderName, USER_AGENT,
-};
-use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode, Version, response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use omcp_core::{ErrorKind, GatewayError, McpMessage};
-use omcp_mcp::admit::HeaderView;
 use omcp_mcp::envelope::Kind;
 use omcp_mcp::methods;
 use omcp_mcp::refusal::{self, Refusal};
 
+use super::arrived::Said;
 use super::body::Body;
 use super::event_pipe::{self, EventPipe};
 use super::handles::Renamed;
+use super::hold::{self, Held};
 use super::owed::Owed;
 use super::passing::{self, Passing, Silence};
 use super::server_handles::{ServerHandles, Sought};
 use super::{Front, events, headers, reply};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
+use crate::fields;
 use crate::upstream::{Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
@@ -46,13 +47,13 @@ const OUTAGES: [StatusCode; 3] =
 pub struct Passage<'a> {
     pub served: &'a Served,
     pub upstream: &'a Upstream,
-    pub method: Method,
-    /// As the client sent them.
-    pub headers: HeaderMap,
+    /// As the client sent it.
+    pub parts: &'a mut Parts,
+    pub said: &'a Said,
     pub front: &'a Front,
     pub principal: &'a Principal,
     /// The session that it names.
-    pub renamed: Option<Renamed>,
+    pub renamed: Option<&'a Renamed>,
 }
 
 impl Passage<'_> {
@@ -74,14 +75,13 @@ impl Passage<'_> {
         };
         let sought = Sought::of(message).filter(|_| response.status() == StatusCode::OK);
         if !is_event_stream(response.headers()) {
-            let answer = through(response, Silence::GiveUp(served.runtime().call_timeout()));
             return match sought {
-                Some(sought) => carried::seal(answer, sought, served, message, handles).await,
-                None => answer.map(Body::Upstream),
+                Some(sought) => carried::seal(through(response), sought, served, message, handles).await,
+                None => pass(response, served, &Method::POST, Some(message)).await,
             };
         }
         let logs = message.envelope().log_level_range().is_some();
-        let endless = message.method() == Some(methods::SUBSCRIPTIONS_LISTEN);
+        let endless = message.is_method(methods::SUBSCRIPTIONS_LISTEN);
         let owed = Owed::of(served, message).filter(|_| !endless);
         let (head, body) = response.into_parts();
         let pipe = EventPipe::new(body, logs, owed, sought.map(|sought| (sought, Box::new(handles()))));
@@ -95,9 +95,9 @@ impl Passage<'_> {
     /// Anything of a legacy client; `message` if it is one message.
     pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
         let (served, front) = (self.served, self.front);
-        let endless = self.method == Method::GET;
-        let in_session = headers::name_a_session(&self.headers);
-        let (renamed, principal) = (self.renamed.clone(), self.principal);
+        let method = self.parts.method.clone();
+        let (endless, in_session) = (method == Method::GET, self.said.session.first().is_some());
+        let (renamed, principal) = (self.renamed, self.principal);
         let mut response = match self.send(message, body).await {
             Ok(response) => response,
             Err(failure) => return failure,
@@ -106,21 +106,19 @@ impl Passage<'_> {
             return Box::pin(refused(response)).await;
         }
         if let Err(error) = rename(front, served, principal, renamed, response.headers_mut()) {
-            return failure(served, &Method::POST, message, &error);
+            return failure(served, &method, message, &error);
         }
         if !is_event_stream(response.headers()) {
-            return pass(response, Silence::GiveUp(served.runtime().call_timeout()));
+            return pass(response, served, &method, message).await;
         }
         let owed = message.and_then(|message| Owed::of(served, message));
         let silence = Silence::Comment(front.config.keep_alive, owed);
-        if !endless {
-            return pass(response, silence);
-        }
-        let (mut head, body) = response.into_parts();
-        head.headers = for_client(head.headers);
-        head.headers.remove(CONTENT_LENGTH);
-        head.version = Version::HTTP_11;
+        let (mut head, body) = through(response);
         let passing = Passing::new(body, silence);
+        if !endless {
+            return Response::from_parts(head, Body::Upstream(passing.into()));
+        }
+        head.headers.remove(CONTENT_LENGTH);
         let events = passing::until_stopped(passing, front.stopping.subscribe(), events::COME_BACK);
         Response::from_parts(head, Body::Events(events))
     }
@@ -131,15 +129,20 @@ impl Passage<'_> {
         message: Option<&McpMessage>,
         body: Bytes,
     ) -> Result<Response<Streamed>, Response<Body>> {
-        let Self { served, upstream, method, headers, .. } = self;
+        let Self { served, upstream, parts, said, renamed, .. } = self;
+        let method = &parts.method;
         if let Some(error) = served.refuses() {
-            return Err(failure(served, &method, message, &error));
+            return Err(failure(served, method, message, &error));
         }
-        let timeout = if method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
-        let headers = for_backend(headers);
-        let again = message.filter(|message| served.may_repeat(message)).map(|_| headers.clone());
-        let mut answer = upstream.send(method.clone(), headers, body.clone(), timeout).await;
-        if let (Err(error), Some(headers)) = (&answer, again)
+        let timeout = if *method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
+        let mut headers = for_backend(mem::take(&mut parts.headers), said.len == Some(body.len() as u64));
+        if let Some(renamed) = renamed {
+            fields::set(&mut headers, &headers::SESSION_ID, renamed.theirs.clone());
+        }
+        let may_repeat = message.is_some_and(|message| served.may_repeat(message));
+        let again = may_repeat.then(|| (headers.clone(), body.clone()));
+        let mut answer = upstream.send(method.clone(), headers, body, timeout).await;
+        if let (Err(error), Some((headers, body))) = (&answer, again)
             && error.kind() == ErrorKind::Closed
         {
             served.note_repeat();
@@ -163,7 +166,7 @@ impl Passage<'_> {
             }
         };
         tracing::debug!(backend = %served.name(), error = %error.chain(), "the backend did not answer");
-        Err(failure(served, &method, message, &error))
+        Err(failure(served, method, message, &error))
     }
 }
 
@@ -172,15 +175,15 @@ fn rename(
     front: &Front,
     served: &Served,
     principal: &Principal,
-    renamed: Option<Renamed>,
+    renamed: Option<&Renamed>,
     headers: &mut HeaderMap,
 ) -> Result<(), GatewayError> {
-    let Some(theirs) = headers::first(headers, &headers::SESSION_ID) else { return Ok(()) };
+    let Some(theirs) = fields::first(headers, &headers::SESSION_ID) else { return Ok(()) };
     let ours = match renamed.filter(|renamed| renamed.theirs == *theirs) {
-        Some(renamed) => renamed.ours,
+        Some(renamed) => renamed.ours.clone(),
         None => front.rename_session(served.name().as_str(), principal, theirs)?,
     };
-    headers.insert(&headers::SESSION_ID, ours);
+    fields::set(headers, &headers::SESSION_ID, ours);
     Ok(())
 }
 
@@ -205,9 +208,11 @@ fn failure(
 async fn refused(response: Response<Streamed>) -> Response<Body> {
     let whole = response.body().size_hint().exact().is_some_and(|len| len <= REFUSAL_LEN_MAX);
     if !whole {
-        return pass(response, Silence::GiveUp(REFUSAL_TIMEOUT));
+        let (head, body) = through(response);
+        let passing = Passing::new(body, Silence::GiveUp(REFUSAL_TIMEOUT));
+        return Response::from_parts(head, Body::Upstream(passing.into()));
     }
-    let (mut head, body) = response.into_parts();
+    let (head, body) = through(response);
     let Ok(Ok(body)) = tokio::time::timeout(REFUSAL_TIMEOUT, body.collect()).await else {
         return reply::plain(
             StatusCode::BAD_REQUEST,
@@ -218,8 +223,6 @@ async fn refused(response: Response<Streamed>) -> Response<Body> {
     if refusal::says_session_is_gone(head.status.as_u16(), &body) {
         return reply::refusal(&Refusal::session_not_found());
     }
-    head.headers = for_client(head.headers);
-    head.version = Version::HTTP_11;
     Response::from_parts(head, body.into())
 }
 
@@ -234,44 +237,39 @@ fn complaint(status: StatusCode) -> Option<GatewayError> {
     Some(GatewayError::new(kind, format!("it {what} (HTTP {})", status.as_u16())))
 }
 
-/// Header fields that this hop writes anew.
-static OF_THE_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, CONNECTION, ACCEPT_ENCODING];
-
-/// What a backend may see. The rest is between client and gateway: credentials, cookies, origins.
-fn for_backend(mut headers: HeaderMap) -> HeaderMap {
-    let mut found = [false; OF_THE_HOP.len()];
-    for name in headers.keys() {
-        match OF_THE_HOP.iter().position(|of_the_hop| of_the_hop == name) {
-            Some(at) => found[at] = true,
-            None if passes_to_backend(name) => {}
-            None => return passing(&headers, passes_to_backend),
+/// What a backend may see, and `Host`, which is written over. The rest is between client and gateway: credentials,
+/// cookies, origins.
+fn for_backend(mut headers: HeaderMap, len_is_right: bool) -> HeaderMap {
+    let passes = |name: &HeaderName| passes_to_backend(name) || len_is_right && *name == CONTENT_LENGTH;
+    // Mostly a few leave and nothing is copied.
+    let mut leaving = [None, None, None];
+    for name in headers.keys().filter(|name| !passes(name)) {
+        match leaving.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(name.clone()),
+            None => return passing(&headers, passes),
         }
     }
-    // Mostly a few leave and nothing is copied.
-    for (name, _) in OF_THE_HOP.iter().zip(found).filter(|(_, found)| *found) {
+    for name in leaving.into_iter().flatten() {
         headers.remove(name);
     }
     headers
 }
 
 fn passes_to_backend(name: &HeaderName) -> bool {
-    [ACCEPT, CONTENT_TYPE, USER_AGENT, ACCEPT_LANGUAGE].contains(name)
-        || is_mcp(name)
-        || ["traceparent", "tracestate", "last-event-id"].contains(&name.as_str())
+    match name.as_str() {
+        "accept" | "accept-language" | "content-type" | "host" | "last-event-id" => true,
+        "traceparent" | "tracestate" | "user-agent" => true,
+        other => other.starts_with("mcp-"),
+    }
 }
 
 /// What a client may see.
 fn for_client(headers: HeaderMap) -> HeaderMap {
-    let passes = |name: &HeaderName| {
-        [CONTENT_TYPE, CONTENT_LENGTH, DATE, CACHE_CONTROL, ALLOW].contains(name)
-            || is_mcp(name)
-            || name.as_str() == "x-accel-buffering"
+    let passes = |name: &HeaderName| match name.as_str() {
+        "allow" | "cache-control" | "content-length" | "content-type" | "date" | "x-accel-buffering" => true,
+        other => other.starts_with("mcp-"),
     };
     if headers.keys().all(passes) { headers } else { passing(&headers, passes) }
-}
-
-fn is_mcp(name: &HeaderName) -> bool {
-    name.as_str().starts_with("mcp-")
 }
 
 /// The fields that pass.
@@ -288,16 +286,27 @@ fn ended_at_stop(answer: Response<Body>, last: Bytes, front: &Front) -> Response
     })
 }
 
-fn pass(response: Response<Streamed>, silence: Silence) -> Response<Body> {
-    through(response, silence).map(Body::Upstream)
+/// Anything but an event stream.
+async fn pass(
+    response: Response<Streamed>,
+    served: &Served,
+    method: &Method,
+    message: Option<&McpMessage>,
+) -> Response<Body> {
+    let (head, body) = through(response);
+    match hold::begin(body, served.runtime().call_timeout()).await {
+        Ok(Held::Whole(whole)) => Response::from_parts(head, whole.into()),
+        Ok(Held::Rest(rest)) => Response::from_parts(head, Body::Upstream(rest)),
+        Err(error) => failure(served, method, message, &error),
+    }
 }
 
 /// An answer as this hop tells it.
-fn through(response: Response<Streamed>, silence: Silence) -> Response<Passing<Streamed>> {
+fn through(response: Response<Streamed>) -> (response::Parts, Streamed) {
     let (mut head, body) = response.into_parts();
     head.headers = for_client(head.headers);
     head.version = Version::HTTP_11;
-    Response::from_parts(head, Passing::new(body, silence))
+    (head, body)
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -305,20 +314,6 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     // The most common ones need no closer look.
     kind != "application/json"
         && kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
-}
-
-/// A header map as the admission rules see it.
-pub struct View<'a>(pub &'a HeaderMap);
-
-impl HeaderView for View<'_> {
-    fn all<'a>(&'a self, name: &str, each: &mut dyn FnMut(&'a [u8])) {
-        let Some(name) = headers::known(name) else {
-            return self.0.get_all(name).iter().for_each(|value| each(value.as_bytes()));
-        };
-        for (_, value) in self.0.iter().filter(|(field, _)| *field == name) {
-            each(value.as_bytes());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -356,11 +351,22 @@ mod tests {
             "traceparent",
             "last-event-id",
         ]);
-        let kept = for_backend(given);
+        let kept = for_backend(given, false);
         assert_eq!(
             names(&kept),
-            ["accept", "content-type", "last-event-id", "mcp-param-region", "mcp-session-id", "traceparent"]
+            [
+                "accept",
+                "content-type",
+                "host",
+                "last-event-id",
+                "mcp-param-region",
+                "mcp-session-id",
+                "traceparent"
+            ]
         );
+        let usual = ["content-length", "content-type", "host", "mcp-method"];
+        assert_eq!(names(&for_backend(headers(&usual), true)), usual);
+        assert_eq!(names(&for_backend(headers(&usual), false)), ["content-type", "host", "mcp-method"]);
         let answer = for_client(headers(&[
             "set-cookie",
             "www-authenticate",

@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use omcp_mcp::refusal::Refusal;
 use omcp_mcp::token::content::NodeTag;
 use omcp_mcp::token::{Key, KeyId};
@@ -15,7 +15,8 @@ use super::Members;
 use super::keys::now_s;
 use crate::backends::bridge::principal::Principal;
 
-pub static HEADER: HeaderName = HeaderName::from_static("omcp-hop");
+pub static HEADER: HeaderName = HeaderName::from_static(NAME);
+pub const NAME: &str = "omcp-hop";
 /// How far the clocks of two nodes may be apart, seconds: what goes wrong without anybody noticing.
 pub const CLOCK_SKEW_S: u64 = 300;
 /// Longest name of a principal on the way, bytes.
@@ -90,21 +91,20 @@ impl Hop {
 }
 
 impl Members {
-    /// Who a request is from that another node has handed over; `None` if it comes from a client.
+    /// Who a request is from that another node has handed over with this mark.
     ///
     /// # Errors
     /// Its mark is none of this fleet's, or not for this request.
-    pub fn hop(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Result<Hop, Refusal>> {
-        let given = headers.get(&HEADER)?;
-        let hop = self.read_hop(method, uri, given);
+    pub fn hop(&self, method: &Method, uri: &Uri, mark: &HeaderValue) -> Result<Hop, Refusal> {
+        let hop = self.read_hop(method, uri, mark);
         if hop.is_ok() {
             Self::count(&self.counts.received);
         }
-        Some(hop.map_err(|why| {
+        hop.map_err(|why| {
             // Anybody can send one: no reason to fill the log.
             tracing::debug!(why, "a request with the mark of a node is refused");
             refused(why)
-        }))
+        })
     }
 
     fn read_hop(&self, method: &Method, uri: &Uri, given: &HeaderValue) -> Result<Hop, &'static str> {
@@ -154,9 +154,8 @@ mod tests {
         members
     }
 
-    fn hop(to: &Members, method: Method, uri: &'static str, mark: &HeaderValue) -> Option<Result<Hop, u16>> {
-        let headers = HeaderMap::from_iter([(HEADER.clone(), mark.clone())]);
-        to.hop(&method, &Uri::from_static(uri), &headers).map(|hop| hop.map_err(|refusal| refusal.status))
+    fn hop(to: &Members, method: Method, uri: &'static str, mark: &HeaderValue) -> Result<Hop, u16> {
+        to.hop(&method, &Uri::from_static(uri), mark).map_err(|refusal| refusal.status)
     }
 
     #[test]
@@ -164,22 +163,17 @@ mod tests {
         let (a, b) = (member("a", 7), member("b", 7));
         let (uri, alice) = (Uri::from_static("/mcp/x?y=1"), Principal::named("alice"));
         let mark = mark(a.keys.ring().active(), (&Method::POST, &uri), b.me, &alice, b"body");
-        let found = hop(&b, Method::POST, "/mcp/x?y=1", &mark).unwrap().unwrap();
+        let found = hop(&b, Method::POST, "/mcp/x?y=1", &mark).unwrap();
         assert_eq!(found.principal, alice);
         assert!(found.check_body(b"body").is_ok() && found.check_body(b"bodies").is_err());
-        assert_eq!(hop(&b, Method::DELETE, "/mcp/x?y=1", &mark), Some(Err(421)));
-        assert_eq!(hop(&b, Method::POST, "/mcp/x?y=2", &mark), Some(Err(421)));
-        assert_eq!(hop(&member("c", 7), Method::POST, "/mcp/x?y=1", &mark), Some(Err(421)), "another node");
-        assert_eq!(hop(&member("b", 8), Method::POST, "/mcp/x?y=1", &mark), Some(Err(421)), "another fleet");
+        assert_eq!(hop(&b, Method::DELETE, "/mcp/x?y=1", &mark), Err(421));
+        assert_eq!(hop(&b, Method::POST, "/mcp/x?y=2", &mark), Err(421));
+        assert_eq!(hop(&member("c", 7), Method::POST, "/mcp/x?y=1", &mark), Err(421), "another node");
+        assert_eq!(hop(&member("b", 8), Method::POST, "/mcp/x?y=1", &mark), Err(421), "another fleet");
         let bob = mark.to_str().unwrap().replace("YWxpY2U", "Ym9i");
-        assert_eq!(hop(&b, Method::POST, "/mcp/x?y=1", &bob.parse().unwrap()), Some(Err(421)));
+        assert_eq!(hop(&b, Method::POST, "/mcp/x?y=1", &bob.parse().unwrap()), Err(421));
         for nonsense in ["", "a", "1.2.3.4.5", "00000001.1.a.b.c.d", "zzzzzzzz.1.YQ.YQ.YQ"] {
-            assert_eq!(
-                hop(&b, Method::POST, "/mcp/x", &nonsense.parse().unwrap()),
-                Some(Err(421)),
-                "{nonsense}"
-            );
+            assert_eq!(hop(&b, Method::POST, "/mcp/x", &nonsense.parse().unwrap()), Err(421), "{nonsense}");
         }
-        assert!(b.hop(&Method::POST, &uri, &HeaderMap::new()).is_none(), "a client's");
     }
 }

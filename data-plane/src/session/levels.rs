@@ -55,13 +55,13 @@ impl Levels {
     pub fn hearing(&self, request: &McpMessage, lane: &Lane, sink: Arc<dyn Sink>) -> Arc<dyn Sink> {
         match self.0.get() {
             Some(None) => sink,
-            None if request.method() == Some(methods::INITIALIZE) => {
+            None if request.is_method(methods::INITIALIZE) => {
                 let (hello, lane) = (request.clone(), lane.downgrade());
                 Arc::new(Greeting { levels: self.clone(), hello, lane, sink })
             }
             None => sink,
             Some(Some(_)) => {
-                let method = RICH.into_iter().find(|rich| request.method() == Some(*rich));
+                let method = RICH.into_iter().find(|rich| request.is_method(rich));
                 Arc::new(Hearing { levels: self.clone(), method: method.unwrap_or_default(), sink })
             }
         }

@@ -88,11 +88,12 @@ fn connector() -> HttpsConnector<HttpConnector> {
     HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(tcp)
 }
 
-/// Why a request has no answer, and the request if nothing of it was written.
-pub type Unanswered = (Option<Request<Payload>>, hyper::Error);
+/// Why a request has no answer, and the request if nothing of it was written. Boxed, so that answers are small.
+pub type Unanswered = Box<(Option<Request<Payload>>, hyper::Error)>;
 
+#[cold]
 fn unanswered(mut error: TrySendError<Request<Payload>>) -> Unanswered {
-    (error.take_message(), error.into_error())
+    Box::new((error.take_message(), error.into_error()))
 }
 
 /// The sending half of one connection, and the alarm of who waits for an answer over it.

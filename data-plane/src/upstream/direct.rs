@@ -70,7 +70,10 @@ impl Direct {
         self.address(&mut request, &link);
         match link.send(request).await {
             Ok(response) => Ok(response.map(|body| Streamed::new(body, link, &self.pool))),
-            Err((unsent, error)) => Err((unsent, broken(error))),
+            Err(unanswered) => {
+                let (unsent, error) = *unanswered;
+                Err((unsent, broken(error)))
+            }
         }
     }
 

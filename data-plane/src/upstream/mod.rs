@@ -21,14 +21,16 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use omcp_core::redaction::Redaction;
 use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
 use tokio::time::{Instant, timeout_at};
 
+use crate::fields;
 use dial::{Dialer, Link};
 pub use direct::{Direct, SendError};
 use pool::Pool;
-use room::Room;
+use room::{Place, Room};
 pub use streamed::Streamed;
 
 /// The head of an answer, and its body to come.
@@ -76,30 +78,27 @@ impl Upstream {
     pub async fn send(&self, method: Method, headers: HeaderMap, body: Bytes, timeout: Duration) -> Answered {
         let place = if method == Method::POST { Some(self.room.enter().await?) } else { None };
         let deadline = Instant::now() + timeout;
-        let answered = self.exchange(self.request(method, headers, body), deadline).await;
-        let answer = answered.unwrap_or_else(|| Err(late(timeout)));
-        let answer = answer.map_err(|error| self.redaction.error(error))?;
-        Ok(answer.map(|body| body.holding(place)))
-    }
-
-    /// `None` when the deadline is over.
-    async fn exchange(&self, mut request: Request<Full<Bytes>>, deadline: Instant) -> Option<Answered> {
+        let mut request = self.request(method, headers, body);
         while let Some(mut link) = self.pool.take() {
             self.address(&mut request, &link);
-            match link.send_until(request, deadline).await? {
-                Ok(response) => return Some(Ok(self.stream(response, link))),
-                Err((Some(unsent), _)) => request = unsent,
-                Err((None, error)) => return Some(Err(broken(error))),
+            match link.send_until(request, deadline).await {
+                Some(Ok(answer)) => return Ok(self.stream(answer, link, place)),
+                Some(Err(unanswered)) => match *unanswered {
+                    (Some(unsent), _) => request = unsent,
+                    (None, error) => return Err(self.redaction.error(broken(error))),
+                },
+                None => return Err(self.redaction.error(late(timeout))),
             }
         }
-        Box::pin(timeout_at(deadline, self.exchange_on_new(request))).await.ok()
+        let answered = Box::pin(timeout_at(deadline, self.exchange_on_new(request, place))).await;
+        answered.unwrap_or_else(|_| Err(late(timeout))).map_err(|error| self.redaction.error(error))
     }
 
-    async fn exchange_on_new(&self, mut request: Request<Full<Bytes>>) -> Answered {
+    async fn exchange_on_new(&self, mut request: Request<Full<Bytes>>, place: Option<Place>) -> Answered {
         let mut link = self.dialer.dial().await?;
         self.address(&mut request, &link);
-        let response = link.send(request).await.map_err(|(_, error)| broken(error))?;
-        Ok(self.stream(response, link))
+        let answer = link.send(request).await.map_err(|unanswered| broken(unanswered.1))?;
+        Ok(self.stream(answer, link, place))
     }
 
     fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
@@ -120,12 +119,12 @@ impl Upstream {
             request.headers_mut().remove(HOST);
         } else {
             *request.uri_mut() = Uri::from(self.path.clone());
-            request.headers_mut().insert(HOST, self.host.clone());
+            fields::set(request.headers_mut(), &HOST, self.host.clone());
         }
     }
 
-    fn stream(&self, response: Response<hyper::body::Incoming>, link: Link) -> Response<Streamed> {
-        response.map(|body| Streamed::new(body, link, &self.pool))
+    fn stream(&self, answer: Response<Incoming>, link: Link, place: Option<Place>) -> Response<Streamed> {
+        answer.map(|body| Streamed::new(body, link, &self.pool).holding(place))
     }
 }
 

@@ -52,7 +52,7 @@ impl Labels {
     pub fn restore_notification(&self, notification: &McpMessage) -> Bytes {
         let envelope = notification.envelope();
         // A request of the peer has a token of the peer's own.
-        let is_progress = notification.method() == Some(methods::PROGRESS);
+        let is_progress = notification.is_method(methods::PROGRESS);
         let token = envelope.progress_token_range().filter(|_| is_progress).zip(self.token.as_ref());
         let subscription = envelope.subscription_id_range().map(|range| (range, &self.id));
         match token.or(subscription) {

@@ -174,7 +174,7 @@ impl Owner {
         message: McpMessage,
         connection: &mut dyn BackendConnection,
     ) -> Result<(), GatewayError> {
-        if message.method() == Some(methods::PING) {
+        if message.is_method(methods::PING) {
             self.surplus.add();
             let id = message.id().unwrap_or(b"0");
             let pong = [br#"{"jsonrpc":"2.0","id":"#, id, br#","result":{}}"#].concat();
@@ -201,7 +201,7 @@ impl Owner {
         message: McpMessage,
         connection: &mut dyn BackendConnection,
     ) -> Result<(), GatewayError> {
-        if message.method() == Some(methods::CANCELLED) && self.options.era == Era::Modern {
+        if message.is_method(methods::CANCELLED) && self.options.era == Era::Modern {
             return self.withdrawn(own_id(message.envelope().request_id_param(message.bytes())));
         }
         match self.addressee(&message) {

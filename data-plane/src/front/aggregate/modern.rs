@@ -16,15 +16,16 @@ use omcp_mcp::{compose, methods};
 
 use super::{Inquiry, listen, passage};
 use crate::aggregate::{self, lists, refusals};
+use crate::front::arrived::Headers;
 use crate::front::body::{Body, Events};
 use crate::front::endpoint::MODERN;
-use crate::front::transparent::View as Headers;
 use crate::front::{events, reply};
 
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 pub async fn answer(inquiry: Inquiry<'_>, request: McpMessage) -> Result<Response<Body>, Refusal> {
-    admit::admit_modern(request.envelope(), request.bytes(), &Headers(&inquiry.headers), &MODERN)?;
+    let headers = Headers { headers: &inquiry.headers, said: inquiry.said };
+    admit::admit_modern(request.envelope(), request.bytes(), &headers, &MODERN)?;
     // A notification without a session has nobody it could concern.
     if request.envelope().kind() != Kind::Request {
         return Ok(reply::accepted());
@@ -55,7 +56,7 @@ fn discover(inquiry: &Inquiry<'_>, request: Message<'_>) -> Vec<u8> {
 
 /// An answer that is the gateway's own.
 fn whole(inquiry: &Inquiry<'_>, message: bytes::Bytes) -> Response<Body> {
-    if !inquiry.accepts.prefers_events {
+    if !inquiry.said.accepts.prefers_events {
         return reply::json(message);
     }
     let events: Events = Box::pin(futures_util::stream::iter([events::encode(&message)]));

@@ -1,6 +1,7 @@
 //! What clients carry for a stateless HTTP server: opened in their requests, sealed in its answers. Most have none.
 
 use http::header::CONTENT_LENGTH;
+use http::response::Parts;
 use http::{HeaderValue, Method, Response};
 use omcp_core::McpMessage;
 use omcp_mcp::{header_value, methods};
@@ -9,7 +10,6 @@ use super::{Passage, failure};
 use crate::backends::Served;
 use crate::front::body::Body;
 use crate::front::hold::{Held, hold};
-use crate::front::passing::Passing;
 use crate::front::server_handles::{self, Search, ServerHandles, Sought};
 use crate::front::{headers, reply, task_ids};
 use crate::upstream::Streamed;
@@ -41,24 +41,24 @@ pub fn open(
         // The header that repeats the id changes with it.
         let id = message.envelope().target(message.bytes()).unwrap_or_default();
         let name = HeaderValue::from_str(&header_value::encode_if_needed(&id));
-        name.map(|name| passage.headers.insert(&headers::NAME, name)).ok();
+        name.map(|name| passage.parts.headers.insert(&headers::NAME, name)).ok();
     }
     Ok(Some(Box::new(Opened { message, handles })))
 }
 
 /// An answer whose handles are the client's.
 pub async fn seal(
-    answer: Response<Passing<Streamed>>,
+    (mut head, answer): (Parts, Streamed),
     sought: Sought,
     served: &Served,
     request: &McpMessage,
     handles: impl FnOnce() -> ServerHandles,
 ) -> Response<Body> {
-    let (mut head, passing) = answer.into_parts();
     let mut search = Search::new(sought);
-    let body = match hold(passing, |piece| search.look_at(piece)).await {
+    let silence = served.runtime().call_timeout();
+    let body = match hold(answer, silence, |piece| search.look_at(piece)).await {
         Ok(Held::Whole(body)) => body,
-        Ok(Held::Long(passing)) => return Response::from_parts(head, Body::Upstream(passing)),
+        Ok(Held::Rest(passing)) => return Response::from_parts(head, Body::Upstream(passing)),
         Err(error) => return failure(served, &Method::POST, Some(request), &error),
     };
     if !search.has_found() {
