@@ -14,6 +14,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use omcp_mcp::refusal::Refusal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -30,7 +31,6 @@ use crate::backends::Table;
 use crate::clients::{Client, Clients, Held, Holding};
 use crate::members::hop::Hop;
 use crate::members::{Members, hop};
-use omcp_mcp::refusal::Refusal;
 
 /// Serves MCP on `listener` until `shutdown` turns true; then lets requests finish for
 /// `config.drain_timeout` and ends all sessions.

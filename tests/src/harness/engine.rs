@@ -6,14 +6,18 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::{self, Process};
+use super::processes;
 
 /// The image of the fixture server.
 pub const IMAGE: &str = "localhost/omcp-fixture:1";
 const START_LIMIT: Duration = Duration::from_secs(30);
+/// For requests that are under way when it ends: one that is cut leaves half a container behind.
+const END_LIMIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Ends with all its containers when dropped.
@@ -166,13 +170,30 @@ impl Engine {
     }
 }
 
+impl Engine {
+    fn end_service(&mut self) {
+        let Some(mut service) = self.service.take() else { return };
+        service.signal(Signal::TERM);
+        let deadline = Instant::now() + END_LIMIT;
+        while service.is_running() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+    }
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.service = None;
+        self.end_service();
         for arguments in [&["rm", "--force", "--all", "--time", "0"][..], &["rmi", "--force", "--all"]] {
             let ended = self.podman(arguments);
             if !ended.status.success() {
                 eprintln!("podman {arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+            }
+        }
+        for left in processes::naming(&self.path().display().to_string()) {
+            eprintln!("left by the container engine: {left:?}");
+            if let Some(pid) = i32::try_from(left.pid).ok().and_then(Pid::from_raw) {
+                kill_process(pid, Signal::KILL).ok();
             }
         }
     }

@@ -49,6 +49,15 @@ pub fn marked(mark: &str) -> Vec<Process> {
     all().into_iter().filter(|process| !process.is_zombie && marked(process)).collect()
 }
 
+/// Those in whose command line `mark` stands.
+pub fn naming(mark: &str) -> Vec<Process> {
+    let named = |process: &Process| {
+        let line = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        line.windows(mark.len()).any(|window| window == mark.as_bytes())
+    };
+    all().into_iter().filter(named).collect()
+}
+
 /// How many descriptors a process has open.
 ///
 /// # Panics
