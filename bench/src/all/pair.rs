@@ -79,7 +79,7 @@ impl Rounds {
         let (ours, yardstick, ratio) = match property {
             Property::Cpu => self.by_round(|measured| measured.cpu_micros),
             Property::Throughput => self.by_round(|measured| measured.calls_per_second),
-            Property::P50 => self.pooled(0.5),
+            Property::P50 => self.by_round(|measured| micros(&measured.latency, 0.5)),
             Property::P99 => self.pooled(0.99),
         };
         table.ratio(name, ours, yardstick, ratio, property.unit(), target);
@@ -92,7 +92,7 @@ impl Rounds {
         (of(&|(ours, _)| value(ours)), of(&|(_, yardstick)| value(yardstick)), ratio)
     }
 
-    /// Quantiles over the calls of all rounds in microseconds, and their ratio: a quantile of one short
+    /// Quantiles over the calls of all rounds in microseconds, and their ratio: a high quantile of one short
     /// round depends on how its calls happened to queue.
     fn pooled(&self, share: f64) -> (f64, f64, f64) {
         let (mut ours, mut yardstick) = (Histogram::default(), Histogram::default());
@@ -100,9 +100,13 @@ impl Rounds {
             ours.merge(&our.latency);
             yardstick.merge(&their.latency);
         }
-        let micros = |histogram: &Histogram| histogram.quantile(share).as_secs_f64() * 1e6;
-        (micros(&ours), micros(&yardstick), micros(&ours) / micros(&yardstick))
+        let (ours, yardstick) = (micros(&ours, share), micros(&yardstick, share));
+        (ours, yardstick, ours / yardstick)
     }
+}
+
+fn micros(latency: &Histogram, share: f64) -> f64 {
+    latency.quantile(share).as_secs_f64() * 1e6
 }
 
 /// What is compared of two runs.
