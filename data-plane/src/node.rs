@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use omcp_core::{GatewayError, RuntimeRegistry};
+use omcp_runtimes::process::pages;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -153,7 +154,7 @@ impl Node {
             let _following = plugins.follow().await;
             client.run(sync_stopping).await
         });
-        let health = note_health(starts.clone());
+        let (health, slimming) = (note_health(starts.clone()), slim_down());
         let ended = tokio::select! {
             () = stop => Ended::default(),
             front = &mut front => Ended { front: Some(front), sync: None },
@@ -179,7 +180,7 @@ impl Node {
             (synced, fronted)
         };
         let outcome = in_time(in_order, hurry, patience).await;
-        [front_abort, sync_abort, admin.abort_handle(), health.abort_handle()]
+        [front_abort, sync_abort, admin.abort_handle(), health.abort_handle(), slimming.abort_handle()]
             .iter()
             .for_each(AbortHandle::abort);
         match outcome {
@@ -203,6 +204,8 @@ impl Node {
     }
 }
 
+/// A node that has run for so long has what it needs, or waits for its control plane.
+const STARTED_AFTER: Duration = Duration::from_secs(1);
 /// For the processes of backends to end after the drain: their steps from closed input to SIGKILL take
 /// 5 s, those of sessions first.
 const END_MARGIN: Duration = Duration::from_secs(10);
@@ -244,6 +247,14 @@ fn note_health(starts: Starts) -> JoinHandle<()> {
     tokio::spawn(async move {
         tokio::time::sleep(HEALTHY_AFTER).await;
         starts.clear();
+    })
+}
+
+/// What only a start needs does not stay in memory.
+fn slim_down() -> JoinHandle<()> {
+    tokio::spawn(async {
+        tokio::time::sleep(STARTED_AFTER).await;
+        pages::let_go();
     })
 }
 

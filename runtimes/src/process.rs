@@ -9,6 +9,7 @@
 //! - [`cgroup`]: limits for all of them together
 //! - [`group`]: without one
 //! - [`descriptors`]: how many files may be open
+//! - [`pages`]: what of this program is mapped
 //! - [`exit`]: how it ended, in words
 
 #[cfg(target_os = "linux")]
@@ -16,6 +17,7 @@ mod cgroup;
 pub mod descriptors;
 mod exit;
 mod group;
+pub mod pages;
 #[cfg(target_os = "linux")]
 mod spawner;
 #[cfg(target_os = "linux")]

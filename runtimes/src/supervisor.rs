@@ -25,7 +25,7 @@ pub mod request;
 #[cfg(target_os = "linux")]
 mod spawner;
 #[cfg(target_os = "linux")]
-mod sys;
+pub(crate) mod sys;
 #[cfg(target_os = "linux")]
 pub mod tree;
 pub mod word;
