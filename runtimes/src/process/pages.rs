@@ -3,7 +3,7 @@
 //! A start runs through most of it, and whatever is touched comes with the 64 KiB around it. Little of that is used
 //! again, yet all of it counts as the program's memory until the machine runs short.
 
-/// Lets go of all that is mapped of files. What is used again is mapped again, which takes microseconds.
+/// Lets go of all code. What is used again is mapped again, which takes microseconds.
 pub fn let_go() {
     #[cfg(target_os = "linux")]
     match crate::supervisor::sys::clean_mappings() {

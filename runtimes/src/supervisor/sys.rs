@@ -135,10 +135,11 @@ pub fn before_exec(command: &mut Command, last: impl FnMut() -> io::Result<()> +
     unsafe { command.pre_exec(last) };
 }
 
-/// Pages of a file that is mapped, was never written to, and cannot be.
+/// Code of a file that is mapped, was never written to, and cannot be.
 pub struct Clean(Range<usize>);
 
-/// The code and constants of this program and its libraries.
+/// The code of this program and its libraries. Their constants are left out: somebody who reads a file may map it in
+/// the same way for a moment.
 pub fn clean_mappings() -> io::Result<Vec<Clean>> {
     Ok(clean(&std::fs::read_to_string("/proc/self/smaps")?))
 }
@@ -150,7 +151,7 @@ fn clean(smaps: &str) -> Vec<Clean> {
         let mut words = line.split_ascii_whitespace();
         match (words.next(), words.next(), words.nth(2)) {
             (Some("Anonymous:"), Some("0"), _) => found.extend(mapping.take().map(Clean)),
-            (Some(range), Some("r-xp" | "r--p"), Some(inode)) if inode != "0" => mapping = hex_range(range),
+            (Some(range), Some("r-xp"), Some(inode)) if inode != "0" => mapping = hex_range(range),
             (Some(range), ..) if range.contains('-') => mapping = None,
             _ => {}
         }
@@ -181,10 +182,10 @@ mod tests {
             3000-5000 r-xp 00002000 fe:00 77 /bin/node\nAnonymous: 0 kB\n\
             5000-6000 r--p 00004000 fe:00 77 /bin/node\nAnonymous: 4 kB\n\
             6000-7000 rw-p 00005000 fe:00 77 /bin/node\nAnonymous: 0 kB\n\
-            7000-8000 r--p 00000000 00:00 0 [vvar]\nAnonymous: 0 kB\n\
+            7000-8000 r-xp 00000000 00:00 0 [vdso]\nAnonymous: 0 kB\n\
             8000-9000 r-xp 00000000 fe:00 78 /lib/libc.so (deleted)\nAnonymous: 0 kB\n";
         let found: Vec<_> = clean(smaps).into_iter().map(|Clean(pages)| pages).collect();
-        assert_eq!(found, [0x1000..0x3000, 0x3000..0x5000, 0x8000..0x9000]);
+        assert_eq!(found, [0x3000..0x5000, 0x8000..0x9000]);
         assert!(clean("").is_empty() && clean("nonsense\n- - -\nAnonymous:").is_empty());
     }
 
