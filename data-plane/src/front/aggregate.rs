@@ -94,7 +94,7 @@ impl Inquiry<'_> {
                 let message = message(bytes, envelope);
                 admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
                 let session = self.need(session)?;
-                Ok(relay_legacy::relay(&session, message, self.said.accepts, &self.front.config).await)
+                Ok(relay_legacy::relay(&session, &message, self.said.accepts, &self.front.config).await)
             }
             Class::LegacyBatch => batch::relay(&self.need(session)?, &bytes, &self.front.config).await,
             Class::LegacyStream => self.stream(session),

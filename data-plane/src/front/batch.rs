@@ -33,7 +33,7 @@ pub async fn relay(
         messages.into_iter().partition(|message| message.envelope().kind() == Kind::Request);
     for message in rest {
         let accepts = Accepts { json: true, events: false, prefers_events: false };
-        drop(relay_legacy::relay(session, message, accepts, config).await);
+        drop(relay_legacy::relay(session, &message, accepts, config).await);
     }
     if requests.is_empty() {
         return Ok(reply::accepted());

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::arrived::Said;
 use super::config::FrontConfig;
 use super::passing::{Broken, Passing};
-use super::pieces::{Pieces, piece_here};
+use super::pieces::{Pieces, at_once, piece_here};
 use super::reply;
 use crate::upstream::Streamed;
 
@@ -104,7 +104,7 @@ pub async fn read(said: &Said, body: &mut Incoming, config: &FrontConfig) -> Res
         return Err(Refusal::body_too_large(len_max));
     }
     // A body that is already here needs no clock.
-    let first = match piece_here(body).await {
+    let first = match at_once(|context| piece_here(body, context)).await {
         None => Bytes::new(),
         Some(None) => return Ok(Bytes::new()),
         Some(Some(Err(_))) => return Err(reply::body_broken()),

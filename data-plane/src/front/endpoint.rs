@@ -73,7 +73,7 @@ pub async fn modern(
         renamed: None,
         stranger: false,
     };
-    inquiry.admitted(request).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
+    inquiry.admitted(&request).await.unwrap_or_else(|refusal| reply::refusal(&refusal))
 }
 
 /// The body of a POST, whole.
@@ -138,12 +138,19 @@ impl Inquiry<'_> {
             }
             named => self.session(named),
         };
-        // Boxed, so that the future of every request is as small as its own mode needs.
+        // The modes are boxed, so that the future of every request is as small as its own needs.
         match class {
-            Class::Modern(envelope) => Box::pin(self.modern(message(bytes, envelope))).await,
-            Class::LegacyInitialize(envelope) => Box::pin(self.initialize(message(bytes, envelope))).await,
+            Class::Modern(envelope) => {
+                let message = message(bytes, envelope);
+                self.modern(&message).await
+            }
+            Class::LegacyInitialize(envelope) => {
+                let message = message(bytes, envelope);
+                Box::pin(self.initialize(&message)).await
+            }
             Class::Legacy(envelope) | Class::LegacyResponse(envelope) => {
-                Box::pin(self.legacy(session, message(bytes, envelope))).await
+                let message = message(bytes, envelope);
+                self.legacy(session, &message).await
             }
             Class::LegacyBatch => Box::pin(self.batch(session, bytes)).await,
             Class::LegacyStream => Box::pin(self.stream(session)).await,
@@ -245,7 +252,7 @@ impl Inquiry<'_> {
         }
     }
 
-    async fn modern(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn modern(&mut self, message: &McpMessage) -> Result<Response<Body>, Refusal> {
         // Of another era: it is ignored.
         self.forget_session();
         let view = Headers { headers: &self.parts.headers, said: self.said };
@@ -253,36 +260,44 @@ impl Inquiry<'_> {
         self.admitted(message).await
     }
 
-    async fn admitted(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn admitted(&mut self, message: &McpMessage) -> Result<Response<Body>, Refusal> {
         if self.front.overload.refuses_streams() && message.is_method(methods::SUBSCRIPTIONS_LISTEN) {
             return Ok(reply::overloaded());
         }
         let eras = match self.eras().await {
             Ok(eras) => eras,
-            Err(error) => return Ok(self.failed(&message, &error)),
+            Err(error) => return Ok(self.failed(message, &error)),
         };
         if !eras.modern {
-            self.check_params(&message)?;
-            return Ok(self.bridge(message).await);
+            self.check_params(message)?;
+            return Ok(Box::pin(self.bridge(message)).await);
         }
         if let Some(upstream) = self.served.upstream().cloned() {
-            return Ok(self.passage(&upstream).modern(&message).await);
+            return Ok(Box::pin(self.passage(&upstream).modern(message)).await);
         }
-        self.check_params(&message)?;
-        Ok(relay_modern::relay(&self.served, &self.principal, message, self.said.accepts, self.front).await)
+        self.check_params(message)?;
+        let relayed =
+            relay_modern::relay(&self.served, &self.principal, message, self.said.accepts, self.front);
+        Ok(Box::pin(relayed).await)
     }
 
     /// The backend knows sessions only. A call that waits on another node goes on there.
-    async fn bridge(&self, message: McpMessage) -> Response<Body> {
-        let owner = bridge_modern::owner(self.front, self.served.name().as_str(), &self.principal, &message);
+    async fn bridge(&self, message: &McpMessage) -> Response<Body> {
+        let owner = bridge_modern::owner(self.front, self.served.name().as_str(), &self.principal, message);
         if let Some(owner) = owner.filter(|_| self.hop.is_none()) {
             let answer = Box::pin(self.forward(message.bytes()).to(owner)).await;
-            if let Some(answer) = answer.or_else(|| bridge_modern::lost(&message)) {
+            if let Some(answer) = answer.or_else(|| bridge_modern::lost(message)) {
                 return answer;
             }
         }
-        bridge_modern::relay(self.front, &self.served, self.principal.clone(), message, self.said.accepts)
-            .await
+        bridge_modern::relay(
+            self.front,
+            &self.served,
+            self.principal.clone(),
+            message.clone(),
+            self.said.accepts,
+        )
+        .await
     }
 
     /// A pipe sees no headers, so what they promise about the arguments is checked here.
@@ -305,35 +320,37 @@ impl Inquiry<'_> {
             })
     }
 
-    async fn initialize(&mut self, message: McpMessage) -> Result<Response<Body>, Refusal> {
+    async fn initialize(&mut self, message: &McpMessage) -> Result<Response<Body>, Refusal> {
         self.forget_session();
         (self.renamed, self.stranger) = (None, false);
         let eras = match self.eras().await {
-            Err(error) => return Ok(self.failed(&message, &error)),
+            Err(error) => return Ok(self.failed(message, &error)),
             Ok(eras) => eras,
         };
         let (front, served) = (self.front, self.served.clone());
         Ok(match (served.shakes_hands(eras).await, served.upstream()) {
             (true, Some(upstream)) => {
-                self.passage(upstream).legacy(Some(&message), message.bytes().clone()).await
+                self.passage(upstream).legacy(Some(message), message.bytes().clone()).await
             }
-            (true, None) => relay_legacy::initialize(front, &served, self.opener(), &message).await,
-            (false, _) => bridge_legacy::initialize(front, &served, self.opener(), &message).await,
+            (true, None) => relay_legacy::initialize(front, &served, self.opener(), message).await,
+            (false, _) => bridge_legacy::initialize(front, &served, self.opener(), message).await,
         })
     }
 
     async fn legacy(
         &mut self,
         session: Option<Arc<Session>>,
-        message: McpMessage,
+        message: &McpMessage,
     ) -> Result<Response<Body>, Refusal> {
         admit::admit_legacy(message.envelope(), message.bytes(), &self.legacy_headers())?;
         self.settle(session.as_deref()).await;
         if let (None, Some(upstream)) = (&session, self.passes()) {
-            return Ok(self.passage(&upstream).legacy(Some(&message), message.bytes().clone()).await);
+            let passed = self.passage(&upstream).legacy(Some(message), message.bytes().clone());
+            return Ok(Box::pin(passed).await);
         }
         let session = self.need(session)?;
-        Ok(relay_legacy::relay(&session, message, self.said.accepts, &self.front.config).await)
+        let relayed = relay_legacy::relay(&session, message, self.said.accepts, &self.front.config);
+        Ok(Box::pin(relayed).await)
     }
 
     async fn batch(

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use http_body::Body as HttpBody;
 use omcp_core::{ErrorKind, GatewayError};
 
 use super::passing::{Broken, Passing, Silence};
-use super::pieces::{Pieces, piece_here};
+use super::pieces::{Pieces, at_once, piece_here};
 
 /// Largest answer that is held, bytes; as large as a line of a pipe.
 const HELD_LEN_MAX: usize = 16 * 1024 * 1024;
@@ -26,11 +27,11 @@ pub enum Held<B> {
 ///
 /// # Errors
 /// The backend has broken off.
-pub async fn begin<B>(mut body: B, silence: Duration) -> Result<Held<B>, GatewayError>
+pub fn begin<B>(mut body: B, silence: Duration, context: &mut Context<'_>) -> Result<Held<B>, GatewayError>
 where
     B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
 {
-    let first = match piece_here(&mut body).await {
+    let first = match piece_here(&mut body, context) {
         None => return Ok(Held::Rest(Passing::new(body, Silence::GiveUp(silence)).into())),
         Some(None) => return Ok(Held::Whole(Pieces::default())),
         Some(Some(first)) => first.map_err(|error| broken(Broken::Upstream(error)))?,
@@ -55,7 +56,7 @@ where
     B: HttpBody<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
 {
     let is_long = body.size_hint().lower() > HELD_LEN_MAX as u64;
-    match begin(body, silence).await? {
+    match at_once(|context| begin(body, silence, context)).await? {
         Held::Whole(pieces) => {
             pieces.iter().for_each(|piece| look_at(piece));
             Ok(Held::Whole(pieces))
@@ -114,16 +115,19 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_here_is_whole_and_another_goes_on_from_its_start() {
         for whole in ["", "{}"] {
-            let begun = begin(Full::new(Bytes::from_static(whole.as_bytes())), WAIT).await.unwrap();
+            let body = Full::new(Bytes::from_static(whole.as_bytes()));
+            let begun = at_once(|context| begin(body, WAIT, context)).await.unwrap();
             let Held::Whole(pieces) = begun else { panic!("it is here") };
             assert_eq!(pieces.into_bytes(), whole);
         }
-        let Held::Rest(rest) = begin(body(vec!["{".into(), "}".into()]), WAIT).await.unwrap() else {
+        let pieces = body(vec!["{".into(), "}".into()]);
+        let Held::Rest(rest) = at_once(|context| begin(pieces, WAIT, context)).await.unwrap() else {
             panic!("there may be more")
         };
         assert_eq!(rest.collect().await.unwrap().to_bytes(), "{}");
         let broken = stream::iter([Err::<Frame<Bytes>, _>(std::io::Error::other("gone"))]);
-        let error = begin(StreamBody::new(broken), WAIT).await.err().unwrap();
+        let broken = StreamBody::new(broken);
+        let error = at_once(|context| begin(broken, WAIT, context)).await.err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Closed);
     }
 

@@ -13,7 +13,7 @@
 //!   answer, and sessions whose node is gone
 //! - [`sse_client`]: `/sse/<backend>`: clients of 2024-11-05
 //! - [`arrived`], [`body`], [`headers`], [`events`], [`reply`]: what these are made of
-//! - [`server`]: the accept loop ([`stall`], [`overload`])
+//! - [`server`]: the accept loop ([`overload`]), [`connection`]: HTTP/1 or HTTP/2 ([`stall`]), [`entrance`]: its requests
 
 pub mod aggregate;
 pub mod arrived;
@@ -22,8 +22,10 @@ pub mod body;
 pub mod bridge_legacy;
 pub mod bridge_modern;
 pub mod config;
+pub mod connection;
 pub mod cursors;
 pub mod endpoint;
+pub mod entrance;
 pub mod event_pipe;
 pub mod events;
 pub mod forward;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::Body as HttpBody;
@@ -64,19 +64,22 @@ impl Pieces {
 }
 
 /// The next piece of a body, if it is here already; none inside at its end.
-pub async fn piece_here<B>(body: &mut B) -> Option<Option<Result<Bytes, B::Error>>>
+pub fn piece_here<B>(body: &mut B, context: &mut Context<'_>) -> Option<Option<Result<Bytes, B::Error>>>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    poll_fn(|context| {
-        Poll::Ready(match Pin::new(&mut *body).poll_frame(context) {
-            Poll::Pending => None,
-            Poll::Ready(None) => Some(None),
-            Poll::Ready(Some(Err(error))) => Some(Some(Err(error))),
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok().map(|data| Some(Ok(data))),
-        })
-    })
-    .await
+    match Pin::new(body).poll_frame(context) {
+        Poll::Pending => None,
+        Poll::Ready(None) => Some(None),
+        Poll::Ready(Some(Err(error))) => Some(Some(Err(error))),
+        Poll::Ready(Some(Ok(frame))) => frame.into_data().ok().map(|data| Some(Ok(data))),
+    }
+}
+
+/// What a look shows that does not wait.
+pub fn at_once<T>(look: impl FnOnce(&mut Context<'_>) -> T) -> impl Future<Output = T> {
+    let mut look = Some(look);
+    poll_fn(move |context| look.take().map_or(Poll::Pending, |look| Poll::Ready(look(context))))
 }
 
 #[cfg(test)]

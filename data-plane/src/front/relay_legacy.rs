@@ -148,18 +148,18 @@ async fn ask(lane: &Lane, request: &McpMessage, levels: &Levels) -> Result<McpMe
 /// A message of an open session.
 pub async fn relay(
     session: &Arc<Session>,
-    message: McpMessage,
+    message: &McpMessage,
     accepts: Accepts,
     config: &FrontConfig,
 ) -> Response<Body> {
     match message.envelope().kind() {
-        Kind::Request => request(session, &message, accepts, config).await,
+        Kind::Request => request(session, message, accepts, config).await,
         Kind::Notification => notify(session, message),
         Kind::Response | Kind::Error => forward(session, message),
     }
 }
 
-fn notify(session: &Session, message: McpMessage) -> Response<Body> {
+fn notify(session: &Session, message: &McpMessage) -> Response<Body> {
     if message.method() != Some(methods::CANCELLED) {
         return forward(session, message);
     }
@@ -169,12 +169,12 @@ fn notify(session: &Session, message: McpMessage) -> Response<Body> {
     reply::accepted()
 }
 
-fn forward(session: &Session, message: McpMessage) -> Response<Body> {
+fn forward(session: &Session, message: &McpMessage) -> Response<Body> {
     if session.is_shared() {
         // Their server has been told what it is to know, and asks nothing.
         return reply::accepted();
     }
-    if let Err(error) = session.link().send(message) {
+    if let Err(error) = session.link().send(message.clone()) {
         tracing::debug!(backend = session.backend(), error = %error.chain(), "a message could not be forwarded");
     }
     reply::accepted()

@@ -21,14 +21,14 @@ use crate::failure;
 pub async fn relay(
     served: &Arc<Served>,
     principal: &Principal,
-    message: McpMessage,
+    message: &McpMessage,
     accepts: Accepts,
     front: &Front,
 ) -> Response<Body> {
-    if let Some(refused) = task_ids::refuse(&message) {
+    if let Some(refused) = task_ids::refuse(message) {
         return refused;
     }
-    let mut handles = ServerHandles::new(front.members.clone(), served.name(), principal, &message);
+    let mut handles = ServerHandles::new(front.members.clone(), served.name(), principal, message);
     let message = match handles.open() {
         Ok(message) => message,
         Err(refused) => return reply::json(refused),

@@ -24,12 +24,13 @@ use super::handles::Renamed;
 use super::hold::{self, Held};
 use super::owed::Owed;
 use super::passing::{self, Passing, Silence};
+use super::pieces::at_once;
 use super::server_handles::{ServerHandles, Sought};
 use super::{Front, events, headers, reply};
 use crate::backends::Served;
 use crate::backends::bridge::principal::Principal;
 use crate::fields;
-use crate::upstream::{Streamed, Upstream};
+use crate::upstream::{Outgoing, Streamed, Upstream};
 
 /// For the head of an answer to a GET or DELETE, which a server gives at once.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -65,7 +66,8 @@ impl Passage<'_> {
             Err(refused) => return *refused,
         };
         let sent = opened.as_ref().map_or(message, |opened| &opened.message);
-        let response = match self.send(Some(sent), sent.bytes().clone()).await {
+        let request = self.request(sent.bytes().clone());
+        let response = match self.send(Some(sent), request).await {
             Ok(response) => response,
             Err(failure) => return failure,
         };
@@ -93,12 +95,13 @@ impl Passage<'_> {
     }
 
     /// Anything of a legacy client; `message` if it is one message.
-    pub async fn legacy(self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
+    pub async fn legacy(mut self, message: Option<&McpMessage>, body: Bytes) -> Response<Body> {
         let (served, front) = (self.served, self.front);
         let method = self.parts.method.clone();
         let (endless, in_session) = (method == Method::GET, self.said.session.first().is_some());
         let (renamed, principal) = (self.renamed, self.principal);
-        let mut response = match self.send(message, body).await {
+        let request = self.request(body);
+        let mut response = match self.send(message, request).await {
             Ok(response) => response,
             Err(failure) => return failure,
         };
@@ -123,30 +126,36 @@ impl Passage<'_> {
         Response::from_parts(head, Body::Events(events))
     }
 
+    /// What goes to the backend.
+    fn request(&mut self, body: Bytes) -> Outgoing {
+        let len_is_right = self.said.len == Some(body.len() as u64);
+        let mut headers = for_backend(mem::take(&mut self.parts.headers), len_is_right);
+        if let Some(renamed) = self.renamed {
+            fields::set(&mut headers, &headers::SESSION_ID, renamed.theirs.clone());
+        }
+        self.upstream.request(self.parts.method.clone(), headers, body)
+    }
+
     /// The backend's answer, or ours if it gave none or one that is about our credentials or its health.
     async fn send(
         self,
         message: Option<&McpMessage>,
-        body: Bytes,
+        request: Outgoing,
     ) -> Result<Response<Streamed>, Response<Body>> {
-        let Self { served, upstream, parts, said, renamed, .. } = self;
+        let Self { served, upstream, parts, .. } = self;
         let method = &parts.method;
         if let Some(error) = served.refuses() {
             return Err(failure(served, method, message, &error));
         }
         let timeout = if *method == Method::POST { served.runtime().call_timeout() } else { HEAD_TIMEOUT };
-        let mut headers = for_backend(mem::take(&mut parts.headers), said.len == Some(body.len() as u64));
-        if let Some(renamed) = renamed {
-            fields::set(&mut headers, &headers::SESSION_ID, renamed.theirs.clone());
-        }
         let may_repeat = message.is_some_and(|message| served.may_repeat(message));
-        let again = may_repeat.then(|| (headers.clone(), body.clone()));
-        let mut answer = upstream.send(method.clone(), headers, body, timeout).await;
-        if let (Err(error), Some((headers, body))) = (&answer, again)
+        let again = may_repeat.then(|| request.clone());
+        let mut answer = upstream.send(request, timeout).await;
+        if let (Err(error), Some(again)) = (&answer, again)
             && error.kind() == ErrorKind::Closed
         {
             served.note_repeat();
-            answer = Box::pin(upstream.send(method.clone(), headers, body, timeout)).await;
+            answer = Box::pin(upstream.send(again, timeout)).await;
         }
         let error = match answer {
             Ok(response) => {
@@ -294,7 +303,8 @@ async fn pass(
     message: Option<&McpMessage>,
 ) -> Response<Body> {
     let (head, body) = through(response);
-    match hold::begin(body, served.runtime().call_timeout()).await {
+    let silence = served.runtime().call_timeout();
+    match at_once(|context| hold::begin(body, silence, context)).await {
         Ok(Held::Whole(whole)) => Response::from_parts(head, whole.into()),
         Ok(Held::Rest(rest)) => Response::from_parts(head, Body::Upstream(rest)),
         Err(error) => failure(served, method, message, &error),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use omcp_proto::v1::Change;
 use omcp_proto::v1::change::Op;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -49,17 +50,23 @@ fn left_behind(backends: &[(&str, Value)]) -> tempfile::TempDir {
 }
 
 struct Running {
+    mcp: String,
     admin: String,
     stop: oneshot::Sender<()>,
     node: JoinHandle<Result<(), NodeError>>,
 }
 
 async fn start(state: &Path, stub: &Stub) -> Running {
-    let node = Node::build(config(state), stub.registry()).await.unwrap();
-    let admin = node.admin_url().strip_prefix("http://").unwrap().to_owned();
+    start_with(config(state), stub).await
+}
+
+async fn start_with(config: NodeConfig, stub: &Stub) -> Running {
+    let node = Node::build(config, stub.registry()).await.unwrap();
+    let [mcp, admin] =
+        [node.mcp_url(), node.admin_url()].map(|url| url.strip_prefix("http://").unwrap().to_owned());
     let (stop, stopped) = oneshot::channel();
     let node = tokio::spawn(node.run(async move { drop(stopped.await) }));
-    Running { admin, stop, node }
+    Running { mcp, admin, stop, node }
 }
 
 impl Running {
@@ -176,4 +183,54 @@ async fn ten_thousand_backends_are_served_soon_after_the_start() {
         }
     }
     assert!(fastest < limit, "{fastest:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_or_half_a_word_is_left() {
+    let state = tempfile::tempdir().unwrap();
+    let mut config = config(state.path());
+    config.front.header_timeout = Duration::from_millis(100);
+    let node = start_with(config, &Stub::default()).await;
+    for said in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM", "POST /mcp HTTP/1.1\r\nHost: 127.0"] {
+        let mut stream = TcpStream::connect(&node.mcp).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        assert!(closed.is_ok(), "{said:?} is waited on");
+    }
+    node.end().await;
+}
+
+#[tokio::test]
+async fn http2_is_spoken_with_who_begins_with_it() {
+    let state = tempfile::tempdir().unwrap();
+    let node = start(state.path(), &Stub::default()).await;
+    // The preface comes in pieces that look like a method of HTTP/1.
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (mcp, stream) = (node.mcp.clone(), TcpStream::connect(&node.mcp).await.unwrap());
+    stream.set_nodelay(true).unwrap();
+    tokio::spawn(in_pieces(far, stream));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(near)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://{mcp}/nowhere")).body(Empty::<Bytes>::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!((response.version(), response.status()), (http::Version::HTTP_2, StatusCode::NOT_FOUND));
+    node.end().await;
+}
+
+/// Hands the first bytes on one by one.
+async fn in_pieces(far: DuplexStream, stream: TcpStream) {
+    let ((mut from_client, mut to_client), (mut from_node, mut to_node)) =
+        (tokio::io::split(far), stream.into_split());
+    let there = async {
+        for _ in 0..8 {
+            let byte = from_client.read_u8().await.unwrap();
+            to_node.write_u8(byte).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        tokio::io::copy(&mut from_client, &mut to_node).await
+    };
+    let back = tokio::io::copy(&mut from_node, &mut to_client);
+    drop(tokio::join!(there, back));
 }

@@ -88,12 +88,15 @@ fn connector() -> HttpsConnector<HttpConnector> {
     HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(tcp)
 }
 
+/// A request to send. It is large, and goes through many hands.
+pub type Outgoing = Box<Request<Payload>>;
+
 /// Why a request has no answer, and the request if nothing of it was written. Boxed, so that answers are small.
-pub type Unanswered = Box<(Option<Request<Payload>>, hyper::Error)>;
+pub type Unanswered = Box<(Option<Outgoing>, hyper::Error)>;
 
 #[cold]
 fn unanswered(mut error: TrySendError<Request<Payload>>) -> Unanswered {
-    Box::new((error.take_message(), error.into_error()))
+    Box::new((error.take_message().map(Box::new), error.into_error()))
 }
 
 /// The sending half of one connection, and the alarm of who waits for an answer over it.
@@ -123,11 +126,11 @@ impl Link {
     }
 
     /// Sends a request. If nothing of it was written, it comes back with the error.
-    pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, Unanswered> {
+    pub async fn send(&mut self, request: Outgoing) -> Result<Response<Incoming>, Unanswered> {
         let sent = match self {
             // A pooled connection waits for a request; one that is gone gives it back.
-            Self::One(sender, _) => sender.try_send_request(request).await,
-            Self::Two(sender) => Box::pin(sender.try_send_request(request)).await,
+            Self::One(sender, _) => sender.try_send_request(*request).await,
+            Self::Two(sender) => Box::pin(sender.try_send_request(*request)).await,
         };
         sent.map_err(unanswered)
     }
@@ -135,15 +138,15 @@ impl Link {
     /// The same with a deadline for the head of the answer; `None` when that is over.
     pub async fn send_until(
         &mut self,
-        request: Request<Payload>,
+        request: Outgoing,
         deadline: Instant,
     ) -> Option<Result<Response<Incoming>, Unanswered>> {
         let Self::One(sender, alarm) = self else {
-            return timeout_at(deadline, self.send(request)).await.ok();
+            return Box::pin(timeout_at(deadline, self.send(request))).await.ok();
         };
         let alarm = alarm.get_or_insert_with(|| Alarm::at(deadline));
         alarm.set(deadline);
-        let mut answer = pin!(sender.try_send_request(request));
+        let mut answer = pin!(sender.try_send_request(*request));
         let sent = poll_fn(|context| match answer.as_mut().poll(context) {
             Poll::Ready(sent) => Poll::Ready(Some(sent)),
             Poll::Pending => alarm.poll(context).map(|()| None),

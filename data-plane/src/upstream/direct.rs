@@ -10,7 +10,7 @@ use http::{Request, Response, Uri, Version};
 use http_body_util::Full;
 use omcp_core::GatewayError;
 
-use super::dial::{Dialer, Link};
+use super::dial::{Dialer, Link, Outgoing};
 use super::pool::Pool;
 use super::streamed::Streamed;
 use super::{broken, invalid};
@@ -47,7 +47,8 @@ impl Direct {
     ///
     /// # Errors
     /// As [`SendError`].
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Streamed>, SendError> {
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Streamed>, SendError> {
+        let mut request = Box::new(request);
         while let Some(link) = self.pool.take() {
             match self.send_on(link, request).await {
                 Ok(response) => return Ok(response),
@@ -65,8 +66,8 @@ impl Direct {
     async fn send_on(
         &self,
         mut link: Link,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Streamed>, (Option<Request<Full<Bytes>>>, GatewayError)> {
+        mut request: Outgoing,
+    ) -> Result<Response<Streamed>, (Option<Outgoing>, GatewayError)> {
         self.address(&mut request, &link);
         match link.send(request).await {
             Ok(response) => Ok(response.map(|body| Streamed::new(body, link, &self.pool))),

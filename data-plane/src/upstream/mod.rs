@@ -27,6 +27,7 @@ use omcp_core::{ErrorKind, GatewayError, HttpUpstream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fields;
+pub use dial::Outgoing;
 use dial::{Dialer, Link};
 pub use direct::{Direct, SendError};
 use pool::Pool;
@@ -75,10 +76,9 @@ impl Upstream {
     /// # Errors
     /// `Unreachable`, `Timeout` (connecting, or no head within `timeout`), `Closed`; `Limit` if a call finds
     /// as many in flight as there may be. What lasts for ever (a GET) is not counted.
-    pub async fn send(&self, method: Method, headers: HeaderMap, body: Bytes, timeout: Duration) -> Answered {
-        let place = if method == Method::POST { Some(self.room.enter().await?) } else { None };
+    pub async fn send(&self, mut request: Outgoing, timeout: Duration) -> Answered {
+        let place = if *request.method() == Method::POST { Some(self.room.enter().await?) } else { None };
         let deadline = Instant::now() + timeout;
-        let mut request = self.request(method, headers, body);
         while let Some(mut link) = self.pool.take() {
             self.address(&mut request, &link);
             match link.send_until(request, deadline).await {
@@ -94,18 +94,19 @@ impl Upstream {
         answered.unwrap_or_else(|_| Err(late(timeout))).map_err(|error| self.redaction.error(error))
     }
 
-    async fn exchange_on_new(&self, mut request: Request<Full<Bytes>>, place: Option<Place>) -> Answered {
+    async fn exchange_on_new(&self, mut request: Outgoing, place: Option<Place>) -> Answered {
         let mut link = self.dialer.dial().await?;
         self.address(&mut request, &link);
         let answer = link.send(request).await.map_err(|unanswered| broken(unanswered.1))?;
         Ok(self.stream(answer, link, place))
     }
 
-    fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+    /// A request with these header fields, and the configured ones.
+    pub fn request(&self, method: Method, mut headers: HeaderMap, body: Bytes) -> Outgoing {
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
-        let mut request = Request::new(Full::new(body));
+        let mut request = Box::new(Request::new(Full::new(body)));
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         request
