@@ -80,28 +80,17 @@ impl Rounds {
             Property::Cpu => self.by_round(|measured| measured.cpu_micros),
             Property::Throughput => self.by_round(|measured| measured.calls_per_second),
             Property::P50 => self.by_round(|measured| micros(&measured.latency, 0.5)),
-            Property::P99 => self.pooled(0.99),
+            Property::P99 => self.by_round(|measured| micros(&measured.latency, 0.99)),
         };
         table.ratio(name, ours, yardstick, ratio, property.unit(), target);
     }
 
-    /// Medians of both, and the median of the ratios of the rounds.
+    /// Medians of both, and the median of the ratios of the rounds: both sides of a round have met the same machine,
+    /// which may be another one in the next round.
     fn by_round(&self, value: impl Fn(&Measured) -> f64) -> (f64, f64, f64) {
         let of = |pick: &dyn Fn(&(Measured, Measured)) -> f64| median(self.0.iter().map(pick));
         let ratio = of(&|(ours, yardstick)| value(ours) / value(yardstick));
         (of(&|(ours, _)| value(ours)), of(&|(_, yardstick)| value(yardstick)), ratio)
-    }
-
-    /// Quantiles over the calls of all rounds in microseconds, and their ratio: a high quantile of one short
-    /// round depends on how its calls happened to queue.
-    fn pooled(&self, share: f64) -> (f64, f64, f64) {
-        let (mut ours, mut yardstick) = (Histogram::default(), Histogram::default());
-        for (our, their) in &self.0 {
-            ours.merge(&our.latency);
-            yardstick.merge(&their.latency);
-        }
-        let (ours, yardstick) = (micros(&ours, share), micros(&yardstick, share));
-        (ours, yardstick, ours / yardstick)
     }
 }
 
