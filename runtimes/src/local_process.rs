@@ -101,6 +101,7 @@ impl RuntimeType for LocalProcess {
             args: settings.args.clone(),
             env: context.env,
             working_dir: settings.working_dir.clone(),
+            private_dir: None,
         };
         Ok(Box::new(LocalProcessRuntime { spec, stderr: context.stderr, settings }))
     }

@@ -97,6 +97,7 @@ fn program(
         args: settings.args.clone(),
         env: context.env.clone(),
         working_dir: settings.working_dir.clone(),
+        private_dir: None,
     };
     let grace = StopGrace {
         stdin_closed: settings.stop_timeout_ms.duration(),

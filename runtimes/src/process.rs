@@ -61,6 +61,8 @@ pub struct ProcessSpec {
     /// Added to [`INHERITED_ENV`]. Holds secrets: never logged.
     pub env: BTreeMap<String, String>,
     pub working_dir: Option<PathBuf>,
+    /// Its own directory, which the supervisor removes after its end, whatever became of the node.
+    pub private_dir: Option<PathBuf>,
 }
 
 /// The bounds that a process and its descendants live in. They hold where it has a supervisor.

@@ -1,5 +1,6 @@
 //! Runtime types in other processes: offered, described, killed, late.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -167,4 +168,24 @@ async fn a_backend_may_bring_its_own() -> Result<()> {
         })
         .await;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_killed_leaves_no_socket() -> Result<()> {
+    let mut cluster = cluster();
+    let server = server().await?;
+    cluster.apply(&[behind("lines", server.address())]);
+    let socket = socket_of(plugin_of(&cluster.nodes[0]).await)?;
+    ensure!(socket.exists(), "{}", socket.display());
+    cluster.nodes[0].kill();
+    let folder = socket.parent().context("a folder")?;
+    wait::until("its folder to go", async || holds(!folder.exists(), folder.display())).await;
+    Ok(())
+}
+
+/// Where it was told to listen.
+fn socket_of(pid: u32) -> Result<PathBuf> {
+    let environ = String::from_utf8(std::fs::read(format!("/proc/{pid}/environ"))?)?;
+    let socket = environ.split('\0').find_map(|variable| variable.strip_prefix("OMCP_PLUGIN_SOCKET="));
+    Ok(socket.context("no socket is named")?.into())
 }

@@ -107,6 +107,7 @@ impl Program {
         if let Place::Unix(path) = &place {
             spec.env.insert(SOCKET_VARIABLE.to_owned(), path.display().to_string());
         }
+        spec.private_dir = Some(dir.path().to_owned());
         let (process, pipes) = spec.spawn(Arc::clone(&self.output)).await?;
         let (stop, stopped) = oneshot::channel();
         let (ended_sender, ended) = watch::channel(None);

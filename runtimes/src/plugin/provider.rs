@@ -39,7 +39,7 @@ impl Source {
         let env = BTreeMap::new();
         let found = program::find(&command, Path::new("."), &program::search_path(&env));
         let program = found.unwrap_or_else(|_| command.into());
-        let spec = ProcessSpec { program, args: words.collect(), env, working_dir: None };
+        let spec = ProcessSpec { program, args: words.collect(), env, working_dir: None, private_dir: None };
         Ok(Self::Program(Box::new(Program::new(spec, StopGrace::default(), output))))
     }
 }

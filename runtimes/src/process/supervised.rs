@@ -203,5 +203,6 @@ fn order(spec: &ProcessSpec, limits: &Limits, confined: &Confined) -> Order {
         data_len_max: confined.data_len_max,
         descriptors_max: descriptors::usual_limit(),
         cgroup: confined.group.clone(),
+        private_dir: spec.private_dir.clone(),
     }
 }

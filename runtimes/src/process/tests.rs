@@ -13,6 +13,7 @@ fn shell(script: &str) -> ProcessSpec {
         args: vec!["-c".into(), script.into()],
         env: BTreeMap::from([("DECLARED".to_owned(), "yes".to_owned())]),
         working_dir: Some("/".into()),
+        private_dir: None,
     }
 }
 
@@ -115,6 +116,25 @@ async fn who_ignores_sigterm_is_killed() {
         assert_eq!(first_line(&mut pipes.stdout).await, "ready");
         process.stop(QUICK).await.unwrap();
         assert_eq!(process.describe(), "process /bin/sh was ended by signal 9");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_of_its_own_goes_with_it() {
+    for program in ["/bin/sh", "/no/such/program"] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("left"), "").unwrap();
+        let private_dir = Some(dir.path().to_owned());
+        let spec = ProcessSpec { program: program.into(), private_dir, ..shell("exit 0") };
+        let started = spec.spawn(Arc::new(NoStderr)).await;
+        if let Ok((mut process, _pipes)) = started {
+            process.exited().await;
+        }
+        let end = Instant::now() + PATIENCE;
+        while dir.path().exists() {
+            assert!(Instant::now() < end, "{program}: it is still there");
+            sleep(POLL).await;
+        }
     }
 }
 

@@ -50,7 +50,26 @@ struct Supervisor {
     /// Whether the node's end of the socket is there.
     node_lives: bool,
     heard: Heard,
+    leftovers: Leftovers,
+}
+
+/// What is there for the process alone.
+#[derive(Clone, Default)]
+struct Leftovers {
     cgroup: Option<PathBuf>,
+    private_dir: Option<PathBuf>,
+}
+
+impl Leftovers {
+    fn of(order: &Order) -> Self {
+        Self { cgroup: order.cgroup.clone(), private_dir: order.private_dir.clone() }
+    }
+
+    fn remove(&self) {
+        // Only an empty one can be removed, and it is: nobody is left.
+        self.cgroup.iter().for_each(|cgroup| drop(std::fs::remove_dir(cgroup)));
+        self.private_dir.iter().for_each(|dir| drop(std::fs::remove_dir_all(dir)));
+    }
 }
 
 /// What came of a [`Stop`] so far.
@@ -73,7 +92,7 @@ impl Supervisor {
         set_child_subreaper(Some(getpid()))?;
         let order = receive(&mut node)?;
         bound(&order)?;
-        let cgroup = order.cgroup.clone();
+        let leftovers = Leftovers::of(&order);
         let started = spawn(&order, input);
         drop(order);
         let null = File::open("/dev/null")?;
@@ -89,13 +108,13 @@ impl Supervisor {
                     ladder: Ladder::default(),
                     node_lives: true,
                     heard: Heard::default(),
-                    cgroup,
+                    leftovers,
                 };
                 new.say(Word::Started { pid: main.as_raw_nonzero().get() });
                 Ok(Some(new))
             }
             Err(error) => {
-                remove(cgroup.as_ref());
+                leftovers.remove();
                 let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
                 node.write_all(&Word::Refused { errno }.encode())?;
                 Ok(None)
@@ -121,7 +140,7 @@ impl Supervisor {
             }
         }
         let usage = self.usage();
-        remove(self.cgroup.as_ref());
+        self.leftovers.remove();
         self.say(Word::Gone { usage });
     }
 
@@ -147,7 +166,7 @@ impl Supervisor {
             Due::Kill => Signal::KILL,
         };
         if due == Due::Kill
-            && let Some(cgroup) = &self.cgroup
+            && let Some(cgroup) = &self.leftovers.cgroup
         {
             // Before Linux 5.14 there is no such file; the tree is walked all the same.
             let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
@@ -196,7 +215,7 @@ impl Supervisor {
     }
 
     fn usage(&self) -> Usage {
-        let oom_kills = self.cgroup.as_ref().map_or(0, |cgroup| oom_kills(cgroup));
+        let oom_kills = self.leftovers.cgroup.as_ref().map_or(0, |cgroup| oom_kills(cgroup));
         Usage { oom_kills, ..sys::children_usage() }
     }
 
@@ -268,13 +287,6 @@ fn open_to_write(path: &Path) -> io::Result<File> {
 fn oom_kills(cgroup: &Path) -> u64 {
     let events = std::fs::read_to_string(cgroup.join("memory.events")).unwrap_or_default();
     events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or_default()
-}
-
-/// Only an empty one can be removed, and it is: nobody is left.
-fn remove(cgroup: Option<&PathBuf>) {
-    if let Some(cgroup) = cgroup {
-        let _ = std::fs::remove_dir(cgroup);
-    }
 }
 
 #[cfg(test)]

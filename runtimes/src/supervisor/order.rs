@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// Magic and version. Both ends are the same file, so any other is a mistake.
-const MAGIC: [u8; 4] = *b"oms1";
+const MAGIC: [u8; 4] = *b"oms2";
 /// Magic and length.
 pub const HEADER_LEN: usize = 8;
 /// Longest body: twice what Linux takes as arguments and environment of a process by default.
@@ -31,6 +31,8 @@ pub struct Order {
     pub descriptors_max: Option<u64>,
     /// The cgroup to start it in. The supervisor removes it at the end.
     pub cgroup: Option<PathBuf>,
+    /// A directory of its own. The supervisor removes it at the end, with all that is in it.
+    pub private_dir: Option<PathBuf>,
 }
 
 impl Order {
@@ -43,6 +45,7 @@ impl Order {
         fields.push(self.program.as_os_str())?;
         fields.push(path(self.working_dir.as_deref()))?;
         fields.push(path(self.cgroup.as_deref()))?;
+        fields.push(path(self.private_dir.as_deref()))?;
         fields.number(self.data_len_max.unwrap_or_default())?;
         fields.number(self.descriptors_max.unwrap_or_default())?;
         fields.number(self.new_privileges.into())?;
@@ -72,6 +75,7 @@ impl Order {
         let mut next = || fields.next().map(|field| OsStr::from_bytes(field).to_owned()).ok_or_else(garbled);
         let program = next()?.into();
         let (working_dir, cgroup) = (optional(next()?), optional(next()?));
+        let private_dir = optional(next()?);
         let data_len_max = Some(number(&next()?)?).filter(|len| *len > 0);
         let descriptors_max = Some(number(&next()?)?).filter(|count| *count > 0);
         let new_privileges = number(&next()?)? == 1;
@@ -81,7 +85,17 @@ impl Order {
         while let Ok(name) = next() {
             env.push((name, next()?));
         }
-        Ok(Self { program, args, env, working_dir, new_privileges, data_len_max, descriptors_max, cgroup })
+        Ok(Self {
+            program,
+            args,
+            env,
+            working_dir,
+            new_privileges,
+            data_len_max,
+            descriptors_max,
+            cgroup,
+            private_dir,
+        })
     }
 }
 
@@ -152,6 +166,7 @@ mod tests {
             data_len_max: Some(u64::MAX),
             descriptors_max: Some(1024),
             cgroup: Some("/sys/fs/cgroup/x".into()),
+            private_dir: Some("/tmp/x".into()),
         };
         let small = Order { program: "p".into(), ..Order::default() };
         for order in [full, small] {
@@ -170,14 +185,14 @@ mod tests {
 
     #[test]
     fn garbage_is_no_order() {
-        assert!(Order::body_len(*b"oms2\0\0\0\0").is_err());
-        assert!(Order::body_len(*b"oms1\xff\xff\xff\xff").is_err());
+        assert!(Order::body_len(*b"oms3\0\0\0\0").is_err());
+        assert!(Order::body_len(*b"oms2\xff\xff\xff\xff").is_err());
         let bytes =
             Order { program: "p".into(), args: vec!["a".into()], ..Order::default() }.encode().unwrap();
         let body = &bytes[HEADER_LEN..];
         for len in 0..body.len() {
             assert!(Order::decode(&body[..len]).is_err(), "{len}");
         }
-        assert!(Order::decode(b"p\0\0\0x\x000\x000\0").is_err());
+        assert!(Order::decode(b"p\0\0\0\0x\x000\x000\0").is_err());
     }
 }
