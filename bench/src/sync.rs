@@ -59,14 +59,14 @@ pub fn run(args: &Args) -> Result<()> {
     let backend = bench_backend(&[])?;
     let control_plane = gateway.control_plane("sync", TEST_CORE)?;
     fill(&control_plane, &backend, args.backends)?;
-    let cold = cold_start(&gateway, &control_plane, args.backends)?;
+    let cold = cold_start(&gateway, "cold", &control_plane, args.backends)?;
     println!(
         "cold start of a node: ready after {:?}, first call answered after {:?}",
         cold.ready, cold.served
     );
     println!("control plane: {} KiB", cold.control_plane_bytes / 1024);
     let changes = Changes { count: args.changes, per_second: args.rate, backends: args.backends };
-    print_delays(args.nodes, &changes.measure(&control_plane, args.nodes)?);
+    print_delays(args.nodes, &changes.measure(&control_plane, args.nodes)?.all());
     Ok(())
 }
 

@@ -177,7 +177,7 @@ pub fn table(front: &FrontConfig, backends: BackendLimits, shutdown_delay: Durat
             "",
             time(front.header_timeout),
             time(usual.header_timeout),
-            "from the answer before it: clients keep idle connections for 90 s, and a request must not meet the end of one",
+            "from the start of the connection or the answer before it: clients keep idle connections for 90 s, and a request must not meet the end of one",
         ),
         limit(
             "body time",

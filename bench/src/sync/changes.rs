@@ -18,6 +18,8 @@ use crate::program::Program;
 
 /// How long all nodes together may take to receive everything, at the start and after the last change.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Changes of one round: enough for a p99, and so few that one stall of the disk is not in all of them.
+const ROUND: usize = 200;
 
 /// What to change, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,34 @@ pub struct Delays {
     pub update: Histogram,
 }
 
+impl Delays {
+    fn merge(&mut self, other: &Self) {
+        self.from_request.merge(&other.from_request);
+        self.from_response.merge(&other.from_response);
+        self.update.merge(&other.update);
+    }
+}
+
+/// The same for each round, in their order.
+#[derive(Debug)]
+pub struct Rounds(Vec<Delays>);
+
+impl Rounds {
+    /// All changes.
+    pub fn all(&self) -> Delays {
+        let mut all = Delays::default();
+        self.0.iter().for_each(|round| all.merge(round));
+        all
+    }
+
+    /// A quantile of each round from sending its updates, and of these the median.
+    pub fn usual_from_request(&self, share: f64) -> Duration {
+        let mut found: Vec<_> = self.0.iter().map(|round| round.from_request.quantile(share)).collect();
+        found.sort_unstable();
+        found.get(found.len() / 2).copied().unwrap_or_default()
+    }
+}
+
 /// One change.
 #[derive(Debug)]
 struct Change {
@@ -59,7 +89,7 @@ impl Changes {
     /// # Errors
     /// If a change is refused or does not arrive.
     #[tokio::main(flavor = "current_thread")]
-    pub async fn measure(self, control_plane: &Program, nodes: usize) -> Result<Delays> {
+    pub async fn measure(self, control_plane: &Program, nodes: usize) -> Result<Rounds> {
         let mut streams = JoinSet::new();
         let applied: Vec<Applied> = (0..nodes).map(|_| Applied::default()).collect();
         for (number, applied) in applied.iter().enumerate() {
@@ -75,7 +105,7 @@ impl Changes {
         }
     }
 
-    async fn change(self, control_plane: &Program, applied: &[Applied]) -> Result<Delays> {
+    async fn change(self, control_plane: &Program, applied: &[Applied]) -> Result<Rounds> {
         let channel =
             Endpoint::from_shared(format!("http://{}", control_plane.address("admin")?))?.connect().await?;
         settle(applied, 1).await?;
@@ -93,7 +123,8 @@ impl Changes {
         let revisions: BTreeSet<u64> = changes.iter().map(|change| change.revision).collect();
         anyhow::ensure!(revisions.len() == changes.len(), "some updates changed nothing");
         settle(applied, revisions.last().copied().unwrap_or(0)).await?;
-        delays(&changes, applied)
+        let rounds = changes.chunks(ROUND).map(|round| delays(round, applied));
+        Ok(Rounds(rounds.collect::<Result<_>>()?))
     }
 }
 

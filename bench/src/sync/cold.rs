@@ -36,9 +36,14 @@ pub struct Cold {
 /// # Errors
 /// If it does not.
 #[tokio::main(flavor = "current_thread")]
-pub async fn measure(gateway: &Gateway, control_plane: &Program, backends: usize) -> Result<Cold> {
+pub async fn measure(
+    gateway: &Gateway,
+    name: &str,
+    control_plane: &Program,
+    backends: usize,
+) -> Result<Cold> {
     let began = Instant::now();
-    let node = gateway.node("cold", control_plane, TEST_CORE)?;
+    let node = gateway.node(name, control_plane, TEST_CORE)?;
     let ready = tokio::time::timeout(SERVE_TIMEOUT, until_ready(node.address("admin")?));
     ready.await.context("the node does not become ready")?;
     let ready = began.elapsed();

@@ -27,8 +27,8 @@ pub struct FrontConfig {
     pub write_stall: Duration,
     /// Memory of the node, bytes, near which it refuses more.
     pub memory_max: Option<u64>,
-    /// For the header block to arrive, from the end of the answer before it: shorter than clients keep idle
-    /// connections (90 s in Go and hyper), and a request would meet a closing socket.
+    /// For the header block to arrive, from the start of its connection or the end of the answer before it: shorter
+    /// than clients keep idle connections (90 s in Go and hyper), and a request would meet a closing socket.
     pub header_timeout: Duration,
     /// For the body to arrive.
     pub body_timeout: Duration,
