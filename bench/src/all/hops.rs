@@ -185,6 +185,7 @@ fn transparent_rows(pair: &Pair, era: Era, effort: Effort, table: &mut Table) ->
     let many = pair.compare(calls(Tool::Echo, MANY), effort)?;
     many.row(table, &name("64 connections, cpu/call"), Property::Cpu, Some(1.6));
     many.row(table, &name("64 connections, p99"), Property::P99, Some(1.5));
+    many.row(table, "  of all rounds together, p99", Property::P99OfAll, None);
     many.row(table, &name("64 connections, calls"), Property::Throughput, None);
     let one = pair.compare(calls(Tool::Echo, 1), effort)?;
     one.row(table, &name("1 connection, p50"), Property::P50, Some(1.15));

@@ -81,6 +81,7 @@ impl Rounds {
             Property::Throughput => self.by_round(|measured| measured.calls_per_second),
             Property::P50 => self.by_round(|measured| micros(&measured.latency, 0.5)),
             Property::P99 => self.by_round(|measured| micros(&measured.latency, 0.99)),
+            Property::P99OfAll => self.of_all(0.99),
         };
         table.ratio(name, ours, yardstick, ratio, property.unit(), target);
     }
@@ -91,6 +92,18 @@ impl Rounds {
         let of = |pick: &dyn Fn(&(Measured, Measured)) -> f64| median(self.0.iter().map(pick));
         let ratio = of(&|(ours, yardstick)| value(ours) / value(yardstick));
         (of(&|(ours, _)| value(ours)), of(&|(_, yardstick)| value(yardstick)), ratio)
+    }
+
+    /// A quantile of the calls of all rounds together, microseconds, and the ratio: a high one is that of the slowest
+    /// moment of the machine, on whichever side that fell.
+    fn of_all(&self, share: f64) -> (f64, f64, f64) {
+        let (mut ours, mut yardstick) = (Histogram::default(), Histogram::default());
+        for (our, their) in &self.0 {
+            ours.merge(&our.latency);
+            yardstick.merge(&their.latency);
+        }
+        let (ours, yardstick) = (micros(&ours, share), micros(&yardstick, share));
+        (ours, yardstick, ours / yardstick)
     }
 }
 
@@ -107,6 +120,8 @@ pub enum Property {
     P50,
     /// 99 of 100 calls are faster.
     P99,
+    /// The same of all rounds together.
+    P99OfAll,
     /// Calls per second.
     Throughput,
 }
@@ -115,7 +130,7 @@ impl Property {
     fn unit(self) -> &'static str {
         match self {
             Self::Throughput => "/s",
-            Self::Cpu | Self::P50 | Self::P99 => "us",
+            Self::Cpu | Self::P50 | Self::P99 | Self::P99OfAll => "us",
         }
     }
 }

@@ -54,7 +54,6 @@ struct Supervisor {
 }
 
 /// What is there for the process alone.
-#[derive(Clone, Default)]
 struct Leftovers {
     cgroup: Option<PathBuf>,
     private_dir: Option<PathBuf>,
